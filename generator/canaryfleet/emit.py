@@ -1,0 +1,213 @@
+"""Plain data to YAML text that every reader takes for the same data.
+
+Block style as kustomize writes it: two spaces, lists at the column of their key, keys in the order
+given. A string is left unquoted only if it is on a short list of harmless forms, since readers of
+YAML (1.1, 1.2, Go's, Python's) agree about those and about quoted strings, and about little else.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from functools import lru_cache
+from math import isfinite
+from typing import Any
+
+#: Readers take a longer key on one line for text without a key (the limit is 1,024).
+_LONGEST_KEY = 1000
+
+# Harmless unquoted: words (names, paths, images, sentences), quantities with a unit, long options.
+_PLAIN = re.compile(
+    r"[A-Za-z_/](?:[A-Za-z0-9_./@+=()-]|[:,](?=[A-Za-z0-9_/])| (?=[A-Za-z0-9_/(]))*"
+    r"|(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:%|ms|[smh]|[KMGT]i)"
+    r"|--[a-z](?:[A-Za-z0-9_./@=-]|[:,](?=[A-Za-z0-9_/]))*"
+)
+_NOT_TEXT = frozenset(
+    ("y", "n", "yes", "no", "on", "off", "true", "false", "null", "nil", "none", "nan", "inf", "infinity")
+)
+_LONGEST_NOT_TEXT = max(map(len, _NOT_TEXT))
+
+# What can't stand in a literal block: other line ends, characters that readers drop or refuse, those
+# that hide or reorder text, spaces that end a line, and a beginning that would count as indentation.
+_NOT_LITERAL = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ufeff\ufffe\uffff\ud800-\udfff]"
+    r"|[ \t](?:\n|\Z)|\A[ \t\n]"
+)
+
+_INTEGERS = range(-(1 << 63), 1 << 64)
+
+
+def emit(value: Any, *, header: str = "") -> str:
+    """`value` (dict, list, tuple, str, int, float, bool, None) as one YAML document.
+
+    `header` becomes comment lines at the top. Raises `ValueError` for what readers of YAML can't carry
+    or don't agree about: infinite floats, integers of more than 64 bits, lone surrogates, U+FFFE and
+    U+FFFF, the controls U+007F to U+009F, keys of more than 1,000 characters, the key `<<`; and
+    `TypeError` for keys that aren't text and for other types.
+    """
+    out: list[str] = []
+    if isinstance(value, Mapping) and value:
+        _mapping(value, "", "", out)
+    elif isinstance(value, (list, tuple)) and value:
+        _sequence(value, "", "", out)
+    else:
+        out.append(_quote(value) if isinstance(value, str) and "\n" in value else _scalar(value, ""))
+    out.append("")
+    return _comment(header) + "\n".join(out)
+
+
+def emit_all(documents: Iterable[Any]) -> str:
+    """Several documents as one stream, with `---` between them; raises as `emit` does."""
+    return "---\n".join(map(emit, documents))
+
+
+def _comment(header: str) -> str:
+    if _NOT_LITERAL.search(header.replace("\n", "").strip()):
+        raise ValueError("a header must be printable text")
+    lines = (line.rstrip() for line in header.split("\n")) if header else ()
+    return "".join(f"{line}\n" if line.startswith("#") else f"# {line}".rstrip() + "\n" for line in lines)
+
+
+def _mapping(value: Mapping[Any, Any], lead: str, indent: str, out: list[str]) -> None:
+    """Lines of a mapping; `lead` stands before its first key (`- ` in a list), `indent` before others."""
+    for key, item in value.items():
+        name = _key(key)
+        kind = type(item)
+        if kind is str:
+            out.append(f"{lead}{name}: {_text(item) if item.isprintable() else _lines(item, indent)}")
+        elif kind is dict and item:
+            out.append(f"{lead}{name}:")
+            inner = indent + "  "
+            _mapping(item, inner, inner, out)
+        elif kind is list and item:
+            out.append(f"{lead}{name}:")
+            _sequence(item, indent, indent, out)
+        else:
+            _other(item, f"{lead}{name}:", indent, out)
+        lead = indent
+
+
+def _sequence(value: Iterable[Any], lead: str, indent: str, out: list[str]) -> None:
+    inner = indent + "  "
+    for item in value:
+        kind = type(item)
+        if kind is str:
+            out.append(f"{lead}- {_text(item) if item.isprintable() else _lines(item, indent)}")
+        elif kind is dict and item:
+            _mapping(item, f"{lead}- ", inner, out)
+        elif kind is list and item:
+            _sequence(item, f"{lead}- ", inner, out)
+        elif isinstance(item, Mapping) and item:
+            _mapping(item, f"{lead}- ", inner, out)
+        elif isinstance(item, tuple) and item:
+            _sequence(item, f"{lead}- ", inner, out)
+        else:
+            out.append(f"{lead}- {_scalar(item, indent)}")
+        lead = indent
+
+
+def _other(item: Any, head: str, indent: str, out: list[str]) -> None:
+    """A value of a mapping that is neither str, nor a filled dict or list of exactly those types."""
+    if isinstance(item, Mapping) and item:
+        out.append(head)
+        _mapping(item, indent + "  ", indent + "  ", out)
+    elif isinstance(item, tuple | list) and item:
+        out.append(head)
+        _sequence(item, indent, indent, out)
+    else:
+        out.append(f"{head} {_scalar(item, indent)}")
+
+
+def _scalar(value: Any, indent: str) -> str:
+    write = _WRITERS.get(type(value))
+    if write is not None:
+        return write(value)
+    if isinstance(value, str):
+        text = str.__str__(value)
+        return _text(text) if text.isprintable() else _lines(text, indent)
+    if isinstance(value, (Mapping, list, tuple)):
+        return "{}" if isinstance(value, Mapping) else "[]"
+    for base in (int, float):
+        if isinstance(value, base):
+            return _WRITERS[base](base(value))
+    raise TypeError(f"{type(value).__name__} is not plain data: {value!r:.80}")
+
+
+def _integer(value: int) -> str:
+    if value not in _INTEGERS:
+        raise ValueError(f"an integer of more than 64 bits: {value!r:.80}")
+    return str(value)
+
+
+def _float(value: float) -> str:
+    """The shortest digits, in the one form that every reader takes for a float: `1.0e-05`."""
+    if not isfinite(value):
+        raise ValueError(f"{value} can't be carried by JSON, and so not by Kubernetes")
+    text = repr(value)
+    mantissa, e, exponent = text.partition("e")
+    return f"{mantissa}.0e{exponent}" if e and "." not in mantissa else text
+
+
+_WRITERS: dict[type, Callable[[Any], str]] = {
+    type(None): lambda value: "null",
+    bool: lambda value: "true" if value else "false",
+    int: _integer,
+    float: _float,
+}
+
+
+@lru_cache(maxsize=4096)
+def _key(key: Any) -> str:
+    if not isinstance(key, str):
+        raise TypeError(f"a key must be text, not {type(key).__name__}: {key!r:.80}")
+    text = _text(str.__str__(key))
+    if key == "<<":
+        raise ValueError("a key `<<`: kustomize takes it for a merge, also quoted, and loses it")
+    if len(text) > _LONGEST_KEY:
+        raise ValueError(f"a key of more than {_LONGEST_KEY:,} characters: {text[:80]}...")
+    return text
+
+
+@lru_cache(maxsize=4096)
+def _text(value: str) -> str:
+    """A string on one line: unquoted if that is harmless, else between double quotes."""
+    if _PLAIN.fullmatch(value) and not (len(value) <= _LONGEST_NOT_TEXT and value.lower() in _NOT_TEXT):
+        return value
+    return _quote(value)
+
+
+def _lines(value: str, indent: str) -> str:
+    """A string that may have several lines: a literal block below `indent` if that is safe."""
+    body = value.rstrip("\n")
+    if (len(body) == len(value) and "\n" not in body) or _NOT_LITERAL.search(value):
+        return _quote(value)
+    ends = len(value) - len(body)
+    sign = "-" if not ends else "" if ends == 1 else "+"
+    inner = f"\n{indent}  "
+    lines = (inner + line if line else "\n" for line in body.split("\n"))
+    return f"|{sign}" + "".join(lines) + "\n" * (ends - 1)
+
+
+_ESCAPES = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\t": "\\t", "\r": "\\r"}
+
+
+# Half characters, and what kustomize (5.8) loses however it is written: it refuses the controls above
+# ASCII, and silently makes a space of U+0085.
+_NOT_CARRIED = re.compile("[\x7f-\x9f\ufffe\uffff\ud800-\udfff]")
+
+
+def _quote(value: str) -> str:
+    if value.isprintable():
+        value = value.replace("\\", "\\\\").replace('"', '\\"')
+        return f'"{value}"'
+    return f'"{"".join(map(_escape, value))}"'
+
+
+def _escape(character: str) -> str:
+    known = _ESCAPES.get(character)
+    if known or character.isprintable():
+        return known or character
+    code = ord(character)
+    if _NOT_CARRIED.match(character):
+        raise ValueError(f"Kubernetes can't carry the character U+{code:04X}")
+    if code < 0x100:
+        return f"\\x{code:02x}"
+    return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"

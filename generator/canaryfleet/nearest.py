@@ -1,0 +1,15 @@
+"""The known name that somebody probably meant."""
+
+from collections.abc import Iterable
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """A remedy: "did you mean X?", or the list of what is known if nothing is near (at most 12)."""
+    from difflib import get_close_matches  # only when something is wrong: start-up time
+
+    candidates = sorted(known)
+    close = get_close_matches(name, candidates, n=1, cutoff=0.6)
+    if close:
+        return f"did you mean {close[0]}?"
+    shown = ", ".join(candidates[:12]) + (", …" if len(candidates) > 12 else "")
+    return f"known: {shown}" if candidates else "none is known"
