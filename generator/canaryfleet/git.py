@@ -1,0 +1,133 @@
+"""Reading a Git repository through its own command.
+
+A few read-only plumbing calls don't need a library that takes longer to import than they take to
+run. Nothing here runs hooks, asks for a password, takes a lock or listens to GIT_* variables (a
+hook's GIT_DIR would answer for another repository).
+"""
+
+import hashlib
+import os
+import subprocess
+
+from canaryfleet.errors import Place, Problems, problem
+
+NO_GIT = "CF030"
+FAILED = "CF031"
+BAD_REF = "CF032"
+
+_OPTIONS = (
+    "--no-replace-objects",
+    "-c",
+    "core.fsmonitor=false",
+    "-c",
+    "core.hooksPath=/dev/null",
+    "-c",
+    "protocol.ext.allow=never",
+    "-c",
+    "safe.bareRepository=explicit",
+)
+_SETTINGS = {"LC_ALL": "C", "GIT_TERMINAL_PROMPT": "0", "GIT_OPTIONAL_LOCKS": "0"}
+# What git forbids in the name of a ref, and what would make it an expression: `main:sub`, `main~1`.
+_NOT_IN_REFS = frozenset(" :~^?*[\\\x7f") | {chr(code) for code in range(32)}
+
+
+def run(
+    root: str | os.PathLike[str], args: list[str], *, stdin: bytes | None = None, timeout: float = 60
+) -> bytes:
+    """What `git ARGS` prints when it runs in the folder `root`.
+
+    Raises `Problems`: CF030 git is not installed, CF031 it failed or took longer than `timeout` seconds.
+    """
+    try:
+        done = _call(root, args, stdin, timeout)
+    except FileNotFoundError as error:
+        if error.filename != "git":
+            raise problem(Place("."), FAILED, f"there is no folder {os.fspath(root)}") from None
+        text = "git is not installed"
+        raise problem(Place("."), NO_GIT, text, "install git, or put it on the PATH") from None
+    except subprocess.TimeoutExpired:
+        text = f"`git {args[0]}` took longer than {timeout:g} s"
+        raise problem(Place("."), FAILED, text) from None
+    if done.returncode:
+        raise _failure(args, done)
+    return done.stdout
+
+
+def default_ref(root: str | os.PathLike[str], branch: str) -> str | None:
+    """The full name of the ref that holds `branch`: the remote's if it is known, else the local one.
+
+    None if there is neither, or no repository, or no git at all. A repository that git refuses to
+    read is not nothing: it raises `Problems` CF031, or a check against the branch would pass unseen.
+    """
+    _check(branch)
+    candidates = [f"refs/remotes/origin/{branch}", f"refs/heads/{branch}"]
+    try:
+        done = _call(root, ["for-each-ref", "--format=%(refname)", *candidates], None, 60)
+    except FileNotFoundError:
+        return None
+    if done.returncode and b"not a git repository" in done.stderr:
+        return None
+    if done.returncode:
+        raise _failure(["for-each-ref"], done)
+    found = done.stdout.decode(errors="surrogateescape").splitlines()
+    return next((ref for ref in candidates if ref in found), None)
+
+
+def tree_files(root: str | os.PathLike[str], ref: str, under: str) -> dict[str, str]:
+    """The files that the commit `ref` has below the folder `under`: path to blob id.
+
+    Paths are relative to `root`, which may be a folder somewhere in the repository. Submodules are
+    left out. Raises `Problems`: CF031 there is no such ref, CF032 its name is not allowed.
+    """
+    _check(ref)
+    # Run in a folder of the repository, ls-tree looks only below it and prints paths relative to it.
+    folder = [] if under in {"", "."} else [under.rstrip("/") + "/"]
+    printed = run(root, ["ls-tree", "-r", "-z", ref, "--", *folder])
+    files = {}
+    for entry in printed.split(b"\0")[:-1]:
+        about, path = entry.split(b"\t", 1)
+        _mode, kind, blob = about.split(b" ")
+        if kind == b"blob":
+            files[os.fsdecode(path)] = blob.decode()
+    return files
+
+
+def blob_id(data: bytes, length: int = 40) -> str:
+    """The id that git gives to a file with this content, in a repository whose ids have `length` digits.
+
+    That is 40 (SHA-1) or 64 (SHA-256), else ValueError. It is the id of the bytes as they are: a
+    repository that converts line ends on checkout, or uses LFS, stores other bytes.
+    """
+    if length not in {40, 64}:
+        raise ValueError(f"git has no object ids of {length} digits")
+    # git's name for content, no safeguard of ours.
+    digest = hashlib.sha1(usedforsecurity=False) if length == 40 else hashlib.sha256()
+    digest.update(b"blob %d\0" % len(data))
+    digest.update(data)
+    return digest.hexdigest()
+
+
+def _call(
+    root: str | os.PathLike[str], args: list[str], stdin: bytes | None, timeout: float
+) -> subprocess.CompletedProcess[bytes]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    return subprocess.run(
+        ["git", *_OPTIONS, *args],
+        cwd=root,
+        env=kept | _SETTINGS,
+        input=b"" if stdin is None else stdin,
+        capture_output=True,
+        timeout=timeout,
+        check=False,
+    )
+
+
+def _failure(args: list[str], done: subprocess.CompletedProcess[bytes]) -> Problems:
+    said = done.stderr.decode(errors="replace").strip() or f"exit code {done.returncode}"
+    return problem(Place("."), FAILED, f"`git {args[0]}` failed: {said}")
+
+
+def _check(ref: str) -> None:
+    """Refuse what could be an option or an expression instead of a name."""
+    if not ref or ref.startswith("-") or ".." in ref or not _NOT_IN_REFS.isdisjoint(ref):
+        raise problem(Place("."), BAD_REF, f"{ref!r} is not the name of a branch or ref")
