@@ -1,0 +1,55 @@
+"""One cluster of the fleet: `clusters/<cluster>.yaml`."""
+
+from typing import Annotated, ClassVar, Literal
+
+from msgspec import Meta
+
+from canaryfleet.models.base import Addresses, ApiVersion, Choice, ClusterName, Labels, Model, Positive
+
+
+class ClusterMetadata(Model, frozen=True, kw_only=True):
+    """Name and labels; waves and overrides select by labels."""
+
+    name: Annotated[ClusterName, Meta(description="The cluster; the file's name.", examples=["eu-west-1a"])]
+    labels: Annotated[
+        Labels, Meta(description="What waves and overrides select by.", examples=[{"region": "eu"}])
+    ] = {}
+
+
+class Access(Choice, frozen=True, kw_only=True):
+    """How the status of the cluster is read. Credentials are never written here."""
+
+    exactly_one: ClassVar = ("context", "inCluster", "pushed", "snapshot")
+    context: Annotated[str | None, Meta(description="A context of the kubeconfig.")] = None
+    inCluster: Annotated[Literal[True] | None, Meta(description="The bot runs in this cluster.")] = None
+    pushed: Annotated[str | None, Meta(description="A Git ref that the cluster pushes its snapshots to.")] = (
+        None
+    )
+    snapshot: Annotated[str | None, Meta(description="A recorded file, for trials.")] = None
+
+
+class Cluster(Model, frozen=True, kw_only=True):
+    """A cluster: where it is, how large, what differs there, and how to reach it."""
+
+    apiVersion: ApiVersion
+    kind: Literal["Cluster"]
+    metadata: ClusterMetadata
+    capacity: Annotated[
+        float, Meta(description="Relative size; `share: …, of: capacity` counts it.", ge=0, examples=[40])
+    ] = 1
+    resources: Annotated[
+        dict[str, str | int],
+        Meta(description="What it can hold, by Kubernetes resource.", examples=[{"nvidia.com/gpu": 64}]),
+    ] = {}
+    variables: Annotated[
+        Labels, Meta(description="For specs, as `$(cluster.NAME)`.", examples=[{"domain": "eu.acme.example"}])
+    ] = {}
+    metrics: Annotated[Addresses, Meta(description="Metric servers of this cluster (live).")] = Addresses()
+    access: Annotated[Access | None, Meta(description="How its status is read.")] = None
+    uid: Annotated[str | None, Meta(description="UID of its kube-system namespace: its identity.")] = None
+    maxConcurrentCanaries: Annotated[
+        Positive | None, Meta(description="Apps under way at once on this cluster.")
+    ] = None
+    lifecycle: Annotated[
+        Literal["active", "retiring"], Meta(description="`retiring` gets no new releases.")
+    ] = "active"

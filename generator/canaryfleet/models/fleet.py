@@ -1,0 +1,53 @@
+"""The repository's own settings: `fleet.yaml`."""
+
+from typing import Annotated, Literal
+
+from msgspec import Meta, field
+
+from canaryfleet.models.base import Addresses, ApiVersion, Instant, Labels, Metadata, Model
+
+DEFAULT_SELECTOR = 'namespace="$(namespace)",pod=~"$(rollout)-$(hash)-.*"'
+
+
+class Freeze(Model, frozen=True, kw_only=True):
+    """A time in which no wave moves; rollbacks may."""
+
+    name: Annotated[str, Meta(examples=["year-end"])]
+    from_: Annotated[Instant, Meta(examples=["2026-12-20T00:00:00Z"])] = field(name="from")
+    to: Annotated[Instant, Meta(examples=["2027-01-04T00:00:00Z"])]
+    why: str = ""
+
+
+class Forge(Model, frozen=True, kw_only=True):
+    """Where pull requests are opened. Credentials come from the environment, never from here."""
+
+    type: Literal["local", "github", "gitea"] = "local"
+    repository: Annotated[str | None, Meta(examples=["acme/fleet"])] = None
+    url: Annotated[
+        str | None, Meta(description="Base address of the forge's API, if not the public one.")
+    ] = None
+
+
+class Metrics(Addresses, frozen=True, kw_only=True):
+    """Metric servers where a cluster names none, and how a pod's series are found."""
+
+    selector: Annotated[
+        str,
+        Meta(
+            description="Labels that pick one version's series in `$(selector)`; `$(hash)` is its pod-template hash."
+        ),
+    ] = DEFAULT_SELECTOR
+
+
+class Fleet(Model, frozen=True, kw_only=True):
+    """Settings that all apps of the repository share."""
+
+    apiVersion: ApiVersion
+    kind: Literal["Fleet"]
+    metadata: Metadata
+    paused: Annotated[bool, Meta(description="Nothing moves anywhere; rollbacks may.")] = False
+    defaultBranch: Annotated[str, Meta(description="The branch whose releases are frozen.")] = "main"
+    forge: Forge = Forge()
+    metrics: Metrics = Metrics()
+    labels: Annotated[Labels, Meta(description="Labels for every generated object.")] = {}
+    freezes: Annotated[tuple[Freeze, ...], Meta(description="Times in which no wave moves.")] = ()

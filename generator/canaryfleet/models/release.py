@@ -1,0 +1,94 @@
+"""A frozen release (`release.yaml`) and the candidate (`candidate.yaml`): generated, never edited."""
+
+from typing import Annotated, Any, Literal
+
+from msgspec import Meta
+
+from canaryfleet.models.base import ApiVersion, CountOrPercent, Duration, Labels, Model
+
+
+class ReleaseMetadata(Model, frozen=True, kw_only=True):
+    """The app that the release is of."""
+
+    name: str
+    namespace: str
+
+
+class ReleaseWave(Model, frozen=True, kw_only=True):
+    """A wave as it was resolved: its members and its limits. Windows are read live from the spec."""
+
+    name: str
+    members: tuple[str, ...]
+    maxConcurrency: CountOrPercent | None = None
+    minSuccessTime: Duration = "0"
+    progressDeadline: Duration = "1d"
+    maxFailures: CountOrPercent = 0
+    approval: Literal["none", "required"] = "none"
+
+
+class ReleaseCluster(Model, frozen=True, kw_only=True):
+    """A cluster as the inventory had it, and what its pods are."""
+
+    pod: Annotated[str, Meta(description="Digest of this cluster's pod template, as stamped into it.")]
+    variant: Annotated[str | None, Meta(description="Component that makes its pods different.")] = None
+    capacity: float = 1
+    labels: Labels = {}
+
+
+class ReleaseMetric(Model, frozen=True, kw_only=True):
+    """A metric's thresholds in force, as plain numbers in the metric's unit."""
+
+    name: str
+    during: tuple[str, ...]
+    promote: Annotated[str | None, Meta(description="Condition on the value.", examples=["< 0.005"])] = None
+    rollback: Annotated[str | None, Meta(description="Condition on the value.", examples=["> 0.01"])] = None
+    minimumSamples: int = 0
+    comparedTo: str | None = None
+
+
+class LiveShape(Model, frozen=True, kw_only=True):
+    """Which live settings the release's objects have room for."""
+
+    replicas: bool = False
+    autoscaler: str | None = None
+    virtualService: str | None = None
+    internalHost: str | None = None
+    preview: str | None = None
+    analysis: bool = False
+
+
+class Release(Model, frozen=True, kw_only=True):
+    """One release: what was resolved when it was frozen."""
+
+    apiVersion: ApiVersion
+    kind: Literal["Release"]
+    metadata: ReleaseMetadata
+    id: Annotated[str, Meta(description="`<version>-<digest>`; the folder's name.")]
+    version: str
+    digest: Annotated[str, Meta(description="SHA-256 of the inputs: spec, built base and files.")]
+    workload: Annotated[str, Meta(description="Digest of what changes pods; what a canary tests.")]
+    selector: Labels
+    engine: str
+    routing: str
+    strategy: Literal["canary", "blueGreen"]
+    urgency: Literal["normal", "hotfix"] = "normal"
+    tools: Annotated[Labels, Meta(description="Versions that made it.")]
+    config: Annotated[
+        tuple[str, ...], Meta(description="Configuration that its pods mount, by content.")
+    ] = ()
+    live: LiveShape = LiveShape()
+    steps: Annotated[tuple[dict[str, Any], ...], Meta(description="The controller's steps.")] = ()
+    metrics: tuple[ReleaseMetric, ...] = ()
+    waves: tuple[ReleaseWave, ...]
+    clusters: dict[str, ReleaseCluster]
+    files: Annotated[Labels, Meta(description="SHA-256 of every file of the release.")]
+
+
+class Candidate(Model, frozen=True, kw_only=True):
+    """The release that the spec resolves to."""
+
+    apiVersion: ApiVersion
+    kind: Literal["Candidate"]
+    metadata: ReleaseMetadata
+    release: str
+    workload: str

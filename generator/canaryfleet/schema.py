@@ -1,0 +1,77 @@
+"""JSON Schemas of the files that people and editors see, generated from the models."""
+
+import json
+from inspect import cleandoc
+from typing import Any
+
+from canaryfleet.models.base import Choice, Model
+from canaryfleet.models.canary import Canary
+from canaryfleet.models.cluster import Cluster
+from canaryfleet.models.fleet import Fleet
+from canaryfleet.models.promotion import Promotion
+from canaryfleet.models.release import Candidate, Release
+
+FILES: dict[str, type[Model]] = {
+    "canary": Canary,
+    "cluster": Cluster,
+    "fleet": Fleet,
+    "promotion": Promotion,
+    "release": Release,
+    "candidate": Candidate,
+}
+DRAFT = "https://json-schema.org/draft/2020-12/schema"
+
+
+def schema_of(model: type[Any]) -> dict[str, Any]:
+    """The JSON Schema (draft 2020-12) of a model, choices included."""
+    from msgspec.json import schema_components
+
+    (root,), components = schema_components([model], ref_template="#/$defs/{name}")
+    for kind in _all(Choice):
+        if kind.__name__ in components:
+            _choose(components[kind.__name__], kind)
+    for component in components.values():
+        component["description"] = cleandoc(component.get("description", ""))
+    title = getattr(model, "__name__", "")
+    return {"$schema": DRAFT, "title": title, **root, "$defs": dict(sorted(components.items()))}
+
+
+def _all(kind: type[Any]) -> list[type[Any]]:
+    return [found for child in kind.__subclasses__() for found in (child, *_all(child))]
+
+
+def _choose(schema: dict[str, Any], kind: type[Choice]) -> None:
+    """Write a model's choice as the schema's; `x-choice` lets errors name it, as `oneOf` can't."""
+    group, least = (kind.exactly_one, 1) if kind.exactly_one else (kind.at_most_one, 0)
+    named = [_encoded(kind, name) for name in group]
+    one = [_given(name) for name in named]
+    schema["x-choice"] = {"of": named, "least": least}
+    if least:
+        schema["oneOf"] = one
+    else:
+        schema["not"] = {
+            "anyOf": [
+                {"allOf": [one[left], one[right]]}
+                for left in range(len(one))
+                for right in range(left + 1, len(one))
+            ]
+        }
+
+
+def _given(name: str) -> dict[str, Any]:
+    """There, and not null: as the model counts it."""
+    return {"required": [name], "properties": {name: {"not": {"type": "null"}}}}
+
+
+def _encoded(kind: type[Choice], name: str) -> str:
+    return str(kind.__struct_encode_fields__[kind.__struct_fields__.index(name)])
+
+
+def files() -> dict[str, bytes]:
+    """All schema files by their path in a repository."""
+    return {
+        f"schemas/{name}.schema.json": (
+            json.dumps(schema_of(model), indent=2, ensure_ascii=False) + "\n"
+        ).encode()
+        for name, model in FILES.items()
+    }
