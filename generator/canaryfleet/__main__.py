@@ -1,0 +1,6 @@
+"""`python -m canaryfleet`."""
+
+from canaryfleet.cli import run
+
+if __name__ == "__main__":
+    run()

@@ -1,0 +1,381 @@
+"""The command line. Each command imports what it needs, when it is called: start-up is a feature."""
+
+import itertools
+import sys
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from canaryfleet import __version__
+from canaryfleet.errors import (
+    ERROR,
+    EXIT_BUG,
+    EXIT_FINDINGS,
+    EXIT_INTERRUPTED,
+    EXIT_OK,
+    EXIT_USAGE,
+    Finding,
+    Problems,
+    UsageError,
+)
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser, Namespace
+
+    from canaryfleet.files import Tree
+    from canaryfleet.overlay import Pointer
+    from canaryfleet.render import Known, Rendering, Waiting
+
+USAGE = """\
+canaryfleet: progressive delivery across a fleet of clusters, by GitOps
+
+usage: canaryfleet COMMAND [options]
+
+  lint      say everything that is wrong with specs and clusters
+  render    freeze releases and refresh overlays; --check proves the tree
+  point     point the next clusters of a wave at a release
+  build     print the final objects of an app on a cluster
+  schema    write the JSON Schemas that editors use
+
+`canaryfleet COMMAND --help` explains a command. Exit codes: 0 fine, 1 findings or bad input,
+2 wrong usage, 3 a bug, 130 interrupted."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; the return value is the exit code. A bug gets a traceback and exit 3."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        return _dispatch(given)
+    except Problems as problems:
+        _show(problems.findings, _wants_json(given))
+        return EXIT_FINDINGS
+    except UsageError as error:
+        print(f"canaryfleet: {error}", file=sys.stderr)
+        return EXIT_USAGE
+    except KeyboardInterrupt:
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:
+        sys.stdout = None  # the reader has gone; nothing to flush
+        return EXIT_OK
+    except Exception:  # the last line of defence, which says that it is a bug
+        import traceback
+
+        traceback.print_exc()
+        print(
+            "canaryfleet: this is a bug in canaryfleet; please report it with the lines above",
+            file=sys.stderr,
+        )
+        return EXIT_BUG
+
+
+def _dispatch(given: list[str]) -> int:
+    if not given or given[0] in ("-h", "--help", "help"):
+        print(USAGE, file=sys.stdout if given else sys.stderr)
+        return EXIT_OK if given else EXIT_USAGE
+    if given[0] == "--version":
+        print(f"canaryfleet {__version__}")
+        return EXIT_OK
+    if given[0] not in COMMANDS:
+        from canaryfleet.nearest import nearest
+
+        raise UsageError(f"there is no command {given[0]}; {nearest(given[0], COMMANDS)}")
+    return COMMANDS[given[0]](given[1:])
+
+
+def _parser(command: str, description: str, *, output: bool = True) -> "ArgumentParser":
+    from argparse import ArgumentParser
+
+    parser = ArgumentParser(prog=f"canaryfleet {command}", description=description, allow_abbrev=False)
+    parser.add_argument(
+        "--root",
+        metavar="DIR",
+        help="the GitOps repository (default: the nearest folder above with a fleet.yaml)",
+    )
+    if output:
+        parser.add_argument(
+            "--output", choices=("text", "json"), default="text", help="how to print the result"
+        )
+    return parser
+
+
+def _parse(parser: "ArgumentParser", given: list[str]) -> "Namespace":
+    try:
+        return parser.parse_args(given)
+    except SystemExit as exit_:  # argparse has printed its message, or its help
+        raise _Exit(int(exit_.code or 0)) from None
+
+
+class _Exit(SystemExit):
+    """argparse's own end; its codes are ours already."""
+
+
+def _tree(options: "Namespace") -> "Tree":
+    from canaryfleet.files import Tree
+
+    return Tree(options.root or _nearest_root())
+
+
+def _nearest_root() -> str:
+    from pathlib import Path
+
+    here = Path.cwd()
+    for folder in (here, *here.parents):
+        if (folder / "fleet.yaml").is_file():
+            return str(folder)
+    raise UsageError("there is no fleet.yaml here or above; use --root, or go to a GitOps repository")
+
+
+def _wants_json(given: list[str]) -> bool:
+    return any(word == "--output=json" for word in given) or "json" in [
+        after for word, after in itertools.pairwise(given) if word == "--output"
+    ]
+
+
+def _show(findings: Sequence[Finding], as_json: bool) -> None:
+    from canaryfleet import output
+
+    if as_json:
+        output.print_json({"findings": [output.finding_data(item) for item in sorted(findings)]})
+    else:
+        output.findings_text(findings, sys.stderr)
+
+
+def _lint(given: list[str]) -> int:
+    parser = _parser("lint", "Say everything that is wrong with the specs and clusters of a repository.")
+    parser.add_argument("apps", nargs="*", metavar="APP", help="only these apps")
+    options = _parse(parser, given)
+    from canaryfleet.render import know
+
+    known = know(_tree(options), options.apps)
+    _show(known.findings, options.output == "json")
+    if not known.findings and options.output == "text":
+        print(
+            f"{len(known.repository.specs)} specs and {len(known.repository.clusters)} clusters: nothing is wrong"
+        )
+    return _exit(known.findings)
+
+
+def _exit(findings: Sequence[Finding]) -> int:
+    return EXIT_FINDINGS if any(finding.severity == ERROR for finding in findings) else EXIT_OK
+
+
+def _render(given: list[str]) -> int:
+    parser = _parser(
+        "render", "Freeze the releases that the specs resolve to, and let live settings follow the inventory."
+    )
+    parser.add_argument("apps", nargs="*", metavar="APP", help="only these apps")
+    parser.add_argument(
+        "--check",
+        action="store_true",
+        help="write nothing; say what in the tree is not what canaryfleet writes",
+    )
+    parser.add_argument(
+        "--at-rest",
+        action="append",
+        default=[],
+        metavar="CLUSTER",
+        help="you have seen that its Rollout is at rest, so its live settings need not wait (or `all`)",
+    )
+    options = _parse(parser, given)
+    from canaryfleet.render import know
+
+    tree = _tree(options)
+    known = know(tree, options.apps)
+    if options.check:
+        return _check(known, options.output == "json")
+    return _write_release(tree, known, options)
+
+
+def _check(known: "Known", as_json: bool) -> int:
+    from canaryfleet import output
+    from canaryfleet.check import check
+
+    proof = check(known)
+    if as_json:
+        output.print_json(
+            {
+                "findings": [output.finding_data(item) for item in sorted(proof.findings)],
+                "waiting": [_waiting_data(item) for item in proof.waiting],
+                "overlays": proof.overlays,
+                "releases": proof.releases,
+            }
+        )
+        return _exit(proof.findings)
+    output.findings_text(proof.findings, sys.stderr)
+    _tell_waiting(proof.waiting)
+    if not _exit(proof.findings):
+        print(f"{proof.overlays} overlays and {proof.releases} releases are what canaryfleet writes")
+    return _exit(proof.findings)
+
+
+def _write_release(tree: "Tree", known: "Known", options: "Namespace") -> int:
+    from canaryfleet import files, output
+    from canaryfleet.render import render
+
+    rendering = render(known, options.at_rest)
+    changed = files.apply(tree.root, rendering.changes)
+    if options.output == "json":
+        output.print_json(
+            {
+                "changed": sorted(changed),
+                "releases": rendering.made,
+                "waiting": [_waiting_data(item) for item in rendering.waiting],
+                "findings": [output.finding_data(item) for item in sorted(rendering.findings)],
+            }
+        )
+        return EXIT_OK
+    output.findings_text(rendering.findings, sys.stderr)
+    _tell_rendered(known, rendering, changed)
+    return EXIT_OK
+
+
+def _tell_rendered(known: "Known", rendering: "Rendering", changed: Sequence[str]) -> None:
+    from canaryfleet.output import table
+
+    rows = []
+    for app, frozen in known.frozen.items():
+        release = frozen.release
+        state = "new" if rendering.made[release.id] else "there already"
+        rows.append(
+            (
+                app,
+                release.id,
+                state,
+                len(release.waves),
+                len(release.clusters),
+                len(rendering.refreshed.get(app, ())),
+            )
+        )
+    print(table(rows, ("APP", "RELEASE", "STATE", "WAVES", "CLUSTERS", "LIVE SETTINGS REFRESHED")))
+    _tell_waiting(rendering.waiting)
+    print(f"{len(changed)} files changed")
+
+
+def _tell_waiting(waiting: "Sequence[Waiting]") -> None:
+    for item in waiting:
+        old, new = _difference(item)
+        print(
+            f"{item.app} on {item.cluster}: {old} becomes {new} when its Rollout is at rest (--at-rest {item.cluster} says that it is)"
+        )
+
+
+def _difference(item: "Waiting") -> tuple[str, str]:
+    names = [
+        name for name in item.present._fields if getattr(item.present, name) != getattr(item.wanted, name)
+    ]
+    shown = [
+        ", ".join(f"{name} {getattr(live, name)}" for name in names) for live in (item.present, item.wanted)
+    ]
+    return shown[0], shown[1]
+
+
+def _waiting_data(item: "Waiting") -> dict[str, object]:
+    return {
+        "app": item.app,
+        "cluster": item.cluster,
+        "present": item.present._asdict(),
+        "wanted": item.wanted._asdict(),
+    }
+
+
+def _point(given: list[str]) -> int:
+    parser = _parser(
+        "point", "Point the next clusters of a wave at a release, by the rules that the bot uses."
+    )
+    parser.add_argument("app", metavar="APP")
+    parser.add_argument("--wave", required=True, help="the wave to move")
+    parser.add_argument("--release", metavar="ID", help="default: the candidate")
+    parser.add_argument(
+        "--verified",
+        action="append",
+        default=[],
+        metavar="CLUSTER",
+        help="you have seen it verified on what it has now (or `all`)",
+    )
+    options = _parse(parser, given)
+    from datetime import UTC, datetime
+
+    from canaryfleet import files, output
+    from canaryfleet.point import point
+    from canaryfleet.render import know
+
+    tree = _tree(options)
+    known = know(tree, [options.app])
+    if _exit(known.findings):
+        raise Problems(known.findings)
+    moved = point(known, options.app, options.wave, options.release, options.verified, datetime.now(UTC))
+    files.apply(tree.root, files.Changes(moved.writes, frozenset()))
+    if options.output == "json":
+        pointers = {name: pointer._asdict() for name, pointer in moved.pointers.items()}
+        output.print_json(
+            {"release": moved.release.id, "wave": moved.wave, "pointers": pointers, "reasons": moved.reasons}
+        )
+    else:
+        _tell_pointed(moved.release.id, moved.pointers, moved.reasons)
+    return EXIT_FINDINGS if moved.reasons else EXIT_OK
+
+
+def _tell_pointed(release: str, pointers: "dict[str, Pointer]", reasons: Sequence[str]) -> None:
+    for reason in reasons:
+        print(f"nothing moved: {reason}", file=sys.stderr)
+    for name, pointer in pointers.items():
+        print(
+            f"{name} -> {release}"
+            + (f" (falls back to {pointer.fallback})" if pointer.fallback else " (first deployment)")
+        )
+
+
+def _build(given: list[str]) -> int:
+    parser = _parser(
+        "build",
+        "Print the final objects of an app on a cluster: what `kustomize build` of its overlay gives.",
+        output=False,
+    )
+    parser.add_argument("app", metavar="APP")
+    parser.add_argument("cluster", metavar="CLUSTER")
+    options = _parse(parser, given)
+    from canaryfleet.emit import emit_all
+    from canaryfleet.manifests import Builder
+    from canaryfleet.repo import overlay_path
+
+    tree = _tree(options)
+    path = overlay_path(options.app, options.cluster).removesuffix("/kustomization.yaml")
+    sys.stdout.write(emit_all(Builder(tree.read).build(path)))
+    return EXIT_OK
+
+
+def _schema(given: list[str]) -> int:
+    parser = _parser(
+        "schema", "Write the JSON Schemas of specs, clusters and the other files to schemas/.", output=False
+    )
+    parser.add_argument("--check", action="store_true", help="write nothing; say which are not current")
+    options = _parse(parser, given)
+    from canaryfleet import files, schema
+    from canaryfleet.errors import Place
+
+    tree = _tree(options)
+    wanted = schema.files()
+    if not options.check:
+        changed = files.apply(tree.root, files.Changes(wanted, frozenset()))
+        print(f"{len(changed)} of {len(wanted)} schemas changed")
+        return EXIT_OK
+    findings = [
+        Finding(Place(path), "CF172", "the schema is not current", "run `canaryfleet schema`")
+        for path, data in wanted.items()
+        if not tree.exists(path) or tree.read(path) != data
+    ]
+    _show(findings, as_json=False)
+    return _exit(findings)
+
+
+COMMANDS: dict[str, Callable[[list[str]], int]] = {
+    "lint": _lint,
+    "render": _render,
+    "point": _point,
+    "build": _build,
+    "schema": _schema,
+}
+
+
+def run() -> None:
+    """The console script."""
+    sys.exit(main())

@@ -1,0 +1,6 @@
+"""Argo Rollouts: rollout.py makes the Rollout, analysis.py its analyses, validate.py judges the result."""
+
+from canaryfleet.engines.argo_rollouts.rollout import Identity, Rendered, check, render
+from canaryfleet.engines.argo_rollouts.validate import validate
+
+__all__ = ["Identity", "Rendered", "check", "render", "validate"]

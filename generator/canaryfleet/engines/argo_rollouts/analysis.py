@@ -1,0 +1,243 @@
+"""AnalysisTemplates for steps and background, and the AnalysisRun of the bake.
+
+What the controller does, and this relies on (read in analysis/analysis.go, v1.9.2 and v1.10.1):
+- failureCondition true is Failed, else successCondition true is Successful, else Inconclusive; a
+  metric with only one of them turns NaN into an answer, so both are always there;
+- `result[0]` of an empty vector is an Error, so every condition asks for its length first;
+- a metric ends as soon as `consecutiveSuccessLimit` is met; when `count` runs out before, it is
+  Inconclusive. So a step promotes on the first proof, aborts on the first proof to the contrary,
+  and otherwise measures on until it has to ask a person;
+- a background run whose metrics have ended is not renewed: its metrics have no end;
+- errors are retried every 10 s and are not counted; `consecutiveErrorLimit` outlasts an outage.
+"""
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+from canaryfleet.digest import short
+from canaryfleet.metrics import BACKGROUND, BAKE, PREVIEW, SELF_JUDGING, STEPS, Measure
+from canaryfleet.models.canary import Analysis, Wave
+from canaryfleet.quantity import duration, go_duration, seconds
+from canaryfleet.variables import substitute, substitute_all
+from canaryfleet.workload.objects import APP_LABEL, MANAGED_BY, Object
+
+# The order matters: overlays patch the first two (live), variants the third (frozen), by index.
+ADDRESS, CLUSTER, REVISION = "prometheus-address", "cluster", "revision"
+WINDOW, CANARY_HASH, STABLE_HASH = "window", "canary-hash", "stable-hash"
+UNSET = "http://set.by.the.overlay.invalid"
+ENDLESS = 1_000_000_000  # inconclusive measurements of a metric that has no end
+RETENTION = 100
+BAKE_MEASUREMENTS = 48
+ALL_TRAFFIC = "0.99"
+
+
+class Versions(NamedTuple):
+    """How a query's `$(hash)` and `$(revision)` read for one version."""
+
+    hash: str
+    revision: str
+
+
+CANARY = Versions("{{args.canary-hash}}", '="{{args.revision}}"')
+STABLE = Versions("{{args.stable-hash}}", '!~"{{args.revision}}|unknown"')
+ANY = Versions("[a-z0-9]+", '=~".*"')
+BAKED = Versions("[a-z0-9]+", '="{{args.revision}}"')
+
+
+class Template(NamedTuple):
+    """An AnalysisTemplate and what a Rollout has to give it."""
+
+    object: Object
+    arguments: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        """Its name, which contains a digest of its content."""
+        return str(self.object["metadata"]["name"])
+
+
+def template(
+    app: str, namespace: str, stage: str, measures: Sequence[Measure], revision: str, delay: str = "0"
+) -> Template | None:
+    """The AnalysisTemplate of a stage (steps, background or preview), or None if nothing is measured in it."""
+    chosen = [measure for measure in measures if stage in measure.during]
+    if not chosen:
+        return None
+    metrics = [_metric(measure, stage, delay) for measure in chosen]
+    needed = tuple(name for name in (CANARY_HASH, STABLE_HASH, WINDOW) if _uses(metrics, name))
+    arguments = [*_common(revision), *({"name": name} for name in needed), *_secrets(chosen)]
+    body = {"args": arguments, "metrics": metrics, "measurementRetention": _retention(metrics)}
+    name = f"{app}-{stage}-{short(body)}"
+    return Template(_object("AnalysisTemplate", name, app, namespace, body), needed)
+
+
+def bake(
+    app: str, namespace: str, release: str, wave: Wave, analysis: Analysis, measures: Sequence[Measure],
+    revision: str, requests: str,
+) -> Object | None:  # fmt: skip
+    """The AnalysisRun that measures `minSuccessTime` on one cluster, or None if there is nothing to bake.
+
+    It is applied with the release and begins to count when the release has all the traffic: until
+    then its query is empty, which is Inconclusive and resets the count of successes in a row.
+    """
+    least = duration(wave.minSuccessTime)
+    chosen = [measure for measure in measures if BAKE in measure.during]
+    if not least or not chosen:
+        return None
+    metrics = [_bake_metric(measure, wave, analysis, requests) for measure in chosen]
+    window = max(duration(analysis.window), *(duration(metric["interval"]) for metric in metrics))
+    arguments = [*_common(revision), {"name": WINDOW, "value": go_duration(math.ceil(window))}]
+    body = {"args": arguments, "metrics": metrics, "measurementRetention": _retention(metrics)}
+    return _object("AnalysisRun", f"{app}-bake-{release.rpartition('-')[2]}", app, namespace, body)
+
+
+def _object(kind: str, name: str, app: str, namespace: str, body: Object) -> Object:
+    metadata: Object = {"name": name, "namespace": namespace, "labels": {APP_LABEL: app} | MANAGED_BY}
+    if kind == "AnalysisTemplate":
+        metadata["annotations"] = {"argocd.argoproj.io/sync-wave": "-1"}
+    return {"apiVersion": "argoproj.io/v1alpha1", "kind": kind, "metadata": metadata, "spec": body}
+
+
+def _common(revision: str) -> list[Object]:
+    return [
+        {"name": ADDRESS, "value": UNSET},
+        {"name": CLUSTER, "value": "unset"},
+        {"name": REVISION, "value": revision},
+    ]
+
+
+def _secrets(measures: Iterable[Measure]) -> list[Object]:
+    found = {name: source for measure in measures for name, source in measure.secrets.items()}
+    return [
+        {"name": f"secret-{name}", "valueFrom": {"secretKeyRef": {"name": secret, "key": key}}}
+        for name, (secret, key) in sorted(found.items())
+    ]
+
+
+def _uses(value: Any, argument: str) -> bool:
+    return f"{{{{args.{argument}}}}}" in str(value)
+
+
+def _retention(metrics: Sequence[Object]) -> list[Object]:
+    return [{"metricName": f"^{metric['name']}$", "limit": RETENTION} for metric in metrics]
+
+
+def _metric(measure: Measure, stage: str, delay: str) -> Object:
+    success, failure = _conditions(measure, judge=stage != BACKGROUND)
+    metric: Object = {"name": measure.name, "interval": _go(measure.limits.interval)}
+    if duration(delay):
+        metric["initialDelay"] = _go(delay)
+    if success:
+        metric |= {"successCondition": success, "failureCondition": failure}
+    if stage == BACKGROUND:
+        metric["inconclusiveLimit"] = ENDLESS
+    elif measure.provider in SELF_JUDGING:
+        del metric["interval"]
+    else:
+        count = max(measure.limits.most, measure.limits.failure + measure.limits.success)
+        metric |= {
+            "count": count,
+            "inconclusiveLimit": count,
+            "consecutiveSuccessLimit": measure.limits.success,
+        }
+    metric |= {"failureLimit": measure.limits.failure, "consecutiveErrorLimit": measure.limits.error}
+    return metric | {"provider": _provider(measure)}
+
+
+def _bake_metric(measure: Measure, wave: Wave, analysis: Analysis, requests: str) -> Object:
+    least = duration(wave.minSuccessTime)
+    interval = max(math.ceil(duration(measure.limits.interval)), math.ceil(least / BAKE_MEASUREMENTS))
+    needed = max(1, math.ceil(least / interval))
+    patience = math.ceil(duration(wave.progressDeadline) / interval)
+    count = needed + patience + measure.limits.failure
+    success, failure = _conditions(measure, judge=False)
+    share = f"({_fill(requests, BAKED)}) / ({_fill(requests, ANY)})"
+    query = f"({_guarded(measure, _fill(measure.query, BAKED), BAKED)}) and on() ({share} > {ALL_TRAFFIC})"
+    return {
+        "name": measure.name,
+        "interval": go_duration(interval),
+        "successCondition": success,
+        "failureCondition": failure,
+        "count": count,
+        "inconclusiveLimit": count,
+        "consecutiveSuccessLimit": needed,
+        "failureLimit": measure.limits.failure,
+        "consecutiveErrorLimit": max(measure.limits.error, math.ceil(count * interval / 10)),
+        "provider": _prometheus(query),
+    }
+
+
+def _conditions(measure: Measure, *, judge: bool) -> tuple[str, str]:
+    """successCondition and failureCondition; `judge`: success needs the promote threshold.
+
+    The background analysis and the bake only look for proof of a bad version: there, a value
+    between the thresholds is a success.
+    """
+    if measure.provider in SELF_JUDGING:
+        return "", ""
+    value = measure.value
+    valid = f"{measure.present} && !isNaN({value}) && !isInf({value})"
+    failure = f"{valid} && {value} {measure.rollback}" if measure.rollback else "false"
+    if judge and measure.promote:
+        return f"{valid} && {value} {measure.promote}", failure
+    return f"{valid} && !({value} {measure.rollback})", failure
+
+
+def _provider(measure: Measure) -> Object:
+    if measure.provider != "prometheus":
+        known = {f"secret.{name}": f"{{{{args.secret-{name}}}}}" for name in measure.secrets}
+        known["cluster.name"] = "{{args.cluster}}"
+        return {measure.provider: substitute_all(measure.body, known.get)}
+    return _prometheus(_guarded(measure, _compared(measure), CANARY))
+
+
+def _prometheus(query: str) -> Object:
+    return {"prometheus": {"address": "{{args.prometheus-address}}", "query": query}}
+
+
+def _compared(measure: Measure) -> str:
+    canary = _fill(measure.query, CANARY)
+    if not measure.compared:
+        return canary
+    stable = _fill(measure.query, STABLE)
+    change = f"(({canary}) - on() ({stable}))"
+    return f"{change} / on() ({stable})" if measure.compared == "ratio" else change
+
+
+def _guarded(measure: Measure, query: str, version: Versions) -> str:
+    """The query, empty while fewer than the minimum of requests stand behind it."""
+    if not measure.samples:
+        return query
+    enough = f"({_fill(measure.samples, version)}) >= {measure.minimum}"
+    guarded = f"({query}) and on() ({enough})"
+    if measure.compared:
+        guarded += f" and on() (({_fill(measure.samples, STABLE)}) >= {measure.minimum})"
+    return guarded
+
+
+def _fill(query: str, version: Versions) -> str:
+    known = {
+        "hash": version.hash,
+        "revision": version.revision,
+        "window": "{{args.window}}",
+        "cluster.name": "{{args.cluster}}",
+    }
+    return substitute(query, known.get)
+
+
+def _go(text: str) -> str:
+    return go_duration(seconds(text))
+
+
+def arguments(needed: Sequence[str], window: str) -> list[Object]:
+    """What a Rollout gives to a template."""
+    values: dict[str, Object] = {
+        CANARY_HASH: {"valueFrom": {"podTemplateHashValue": "Latest"}},
+        STABLE_HASH: {"valueFrom": {"podTemplateHashValue": "Stable"}},
+        WINDOW: {"value": _go(window)},
+    }
+    return [{"name": name} | values[name] for name in needed]
+
+
+__all__ = ["BACKGROUND", "PREVIEW", "STEPS", "Template", "arguments", "bake", "template"]

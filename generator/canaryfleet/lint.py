@@ -1,0 +1,151 @@
+"""All that is wrong with a repository, before anything is written: each finding with its place."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from posixpath import join
+from typing import NamedTuple
+
+from canaryfleet import overlay
+from canaryfleet.engines.argo_rollouts import validate
+from canaryfleet.errors import ERROR, Finding, Issue
+from canaryfleet.freeze import Frozen, Inputs, freeze
+from canaryfleet.live import Settings, resolve
+from canaryfleet.manifests import Builder, Object
+from canaryfleet.models.release import Release
+from canaryfleet.repo import OVERLAYS, Repository, Spec, overlay_path
+from canaryfleet.schedule import zone_exists
+
+# Where in the spec a violation of a generated object most likely comes from.
+SOURCES: dict[str, tuple[str, ...]] = {
+    "AnalysisTemplate": ("analysis",),
+    "AnalysisRun": ("analysis",),
+    "VirtualService": ("exposure",),
+    "DestinationRule": ("exposure",),
+    "EnvoyFilter": ("exposure", "sticky"),
+}
+
+
+class Checked(NamedTuple):
+    """Releases that the specs resolve to, by app, and what was found."""
+
+    frozen: dict[str, Frozen]
+    findings: list[Finding]
+
+
+def check(repository: Repository, previous: Mapping[str, Release]) -> Checked:
+    """Freeze every spec in memory and judge the result. `previous`: a release of each app that runs."""
+    frozen: dict[str, Frozen] = {}
+    findings: list[Finding] = []
+    for app, spec in repository.specs.items():
+        outcome = freeze(inputs(repository, spec))
+        issues = [*outcome.issues, *_windows(spec)]
+        if outcome.frozen is not None:
+            issues += _moved(outcome.frozen.release, previous.get(app))
+            issues += violations(repository, spec, outcome.frozen)
+            frozen[app] = outcome.frozen
+        findings += (located(spec, issue) for issue in issues)
+    return Checked(frozen, findings)
+
+
+def inputs(repository: Repository, spec: Spec) -> Inputs:
+    """What `freeze` needs of one app."""
+    from canaryfleet import __version__
+
+    tools = {"canaryfleet": __version__} | (repository.tools if spec.base is not None else {})
+    return Inputs(
+        spec.model, spec.document.data, spec.base, spec.files, repository.fleet, repository.clusters, tools
+    )
+
+
+def located(spec: Spec, issue: Issue) -> Finding:
+    """An issue with its place in the spec's file."""
+    return Finding(spec.document.place(issue.path), issue.code, issue.message, issue.remedy, issue.severity)
+
+
+def _windows(spec: Spec) -> Iterator[Issue]:
+    for key in ("waves", "hotfixWaves"):
+        for index, wave in enumerate(getattr(spec.model, key)):
+            for number, window in enumerate(wave.windows):
+                at = (key, index, "windows", number)
+                if not zone_exists(window.timezone):
+                    yield Issue(
+                        (*at, "timezone"),
+                        "CF141",
+                        f"there is no time zone {window.timezone}",
+                        "an IANA name such as Europe/Berlin",
+                    )
+                if window.from_ == window.to:
+                    yield Issue(
+                        at,
+                        "CF141",
+                        "the window is never open",
+                        "`to` is exclusive; 00:00 to 24:00 is a whole day",
+                    )
+
+
+def _moved(release: Release, previous: Release | None) -> Iterator[Issue]:
+    """Namespace and selector never change: the API server refuses it, and pods would be orphaned."""
+    if previous is None:
+        return
+    if release.metadata.namespace != previous.metadata.namespace:
+        yield Issue(
+            ("metadata", "namespace"),
+            "CF142",
+            f"the app runs in namespace {previous.metadata.namespace}",
+            "a move is a new app",
+        )
+    if release.selector != previous.selector:
+        yield Issue(
+            ("workload",),
+            "CF142",
+            f"the selector would change from {previous.selector} to {release.selector}",
+            "a selector never changes; make a new app",
+        )
+
+
+def violations(repository: Repository, spec: Spec, frozen: Frozen) -> Iterator[Issue]:
+    """What the controller would refuse or misroute, judged on the final objects of each variant."""
+    seen: set[tuple[str, str]] = set()
+    for objects in _samples(repository, spec, frozen):
+        for item in validate(objects):
+            if (item.code, item.message) in seen:
+                continue
+            seen.add((item.code, item.message))
+            at = _source(spec, item.kind, item.path, objects)
+            where = ".".join(map(str, item.path))
+            yield Issue(
+                at,
+                item.code,
+                f"{item.kind} {item.name}: {item.message}" + (f" (at {where})" if where else ""),
+                item.remedy,
+                ERROR,
+            )
+
+
+def _source(
+    spec: Spec, kind: str, path: tuple[str | int, ...], objects: Iterable[Object]
+) -> tuple[str | int, ...]:
+    default: tuple[str, ...] = ("workload", "base") if spec.model.workload.base else ("workload",)
+    if kind == "Rollout" and path[:2] == ("spec", "strategy"):
+        return ("exposure",)
+    return SOURCES.get(kind, default)
+
+
+def _samples(repository: Repository, spec: Spec, frozen: Frozen) -> Iterator[list[Object]]:
+    """The final objects of one cluster for each variant and wave: all that can differ but live values."""
+    release = frozen.release
+    baking = overlay.bakes(release)
+    settings = Settings(spec.model, frozen.bounds, repository.fleet)
+    done: set[tuple[str | None, str | None]] = set()
+    for name, member in release.clusters.items():
+        key = (member.variant, baking.get(name))
+        if key in done or name not in repository.clusters:
+            continue
+        done.add(key)
+        at = overlay.target(release, name, baking)
+        assert at is not None
+        text = overlay.text(spec.app, at, None, (), resolve(settings, repository.clusters[name]))
+        path = overlay_path(spec.app, name)
+        files = {join(OVERLAYS, spec.app, below): data for below, data in frozen.files.items()}
+        yield Builder((files | {path: text.encode()}).__getitem__).build(
+            path.removesuffix("/kustomization.yaml")
+        )

@@ -1,0 +1,206 @@
+"""Live settings: what follows the inventory at once, restarts no pod and reruns no canary.
+
+They stand in the overlay of a cluster and nowhere else: not in the release, not in any digest.
+`LIVE_FIELDS` is the one list of spec fields that are read from the default branch as it is now.
+"""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from canaryfleet.models.canary import Canary, Override
+from canaryfleet.models.cluster import Cluster
+from canaryfleet.models.fleet import Fleet
+from canaryfleet.models.release import LiveShape
+from canaryfleet.variables import names, of_cluster, substitute
+from canaryfleet.waves import overrides_of
+from canaryfleet.workload.objects import HPA, Bounds
+
+LIVE_FIELDS: tuple[tuple[str, ...], ...] = (
+    ("lifecycle",),
+    ("onNewRelease",),
+    ("rollback", "automatic"),
+    ("rollback", "notify"),
+    ("workload", "replicas"),
+    ("workload", "autoscaler", "min"),
+    ("workload", "autoscaler", "max"),
+    ("exposure", "hosts"),
+    ("exposure", "gateways"),
+    ("exposure", "blueGreen", "previewHosts"),
+    ("waves", "*", "windows"),
+    ("hotfixWaves", "*", "windows"),
+    ("overrides", "*", "replicas"),
+    ("overrides", "*", "minReplicas"),
+    ("overrides", "*", "maxReplicas"),
+    ("overrides", "*", "hosts"),
+    ("overrides", "*", "gateways"),
+    ("overrides", "*", "metrics"),
+)
+SCOPE = frozenset({"clusters", "selector"})  # an override with nothing else is no override
+MESH = "mesh"
+
+
+class Live(NamedTuple):
+    """The live settings of one app on one cluster; None or empty: the release has no room for it."""
+
+    replicas: int | None = None
+    minimum: int | None = None
+    maximum: int | None = None
+    hosts: tuple[str, ...] = ()
+    gateways: tuple[str, ...] = ()
+    preview: tuple[str, ...] = ()
+    address: str = ""
+    cluster: str = ""
+
+
+def frozen_part(data: Any) -> Any:
+    """A spec's plain data without what is live: the part that makes a release."""
+    for path in LIVE_FIELDS:
+        data = _without(data, path)
+    overrides = [item for item in data.get("overrides", []) if set(item) - SCOPE]
+    return {key: value for key, value in data.items() if key != "overrides"} | (
+        {"overrides": overrides} if overrides else {}
+    )
+
+
+def _without(data: Any, path: tuple[str, ...]) -> Any:
+    head, rest = path[0], path[1:]
+    if head == "*":
+        return [_without(item, rest) for item in data] if isinstance(data, list) else data
+    if not isinstance(data, dict) or head not in data:
+        return data
+    if not rest:
+        return {key: value for key, value in data.items() if key != head}
+    return data | {head: _without(data[head], rest)}
+
+
+class Settings(NamedTuple):
+    """What all clusters of an app share when live settings are resolved."""
+
+    spec: Canary
+    bounds: Bounds
+    fleet: Fleet
+
+
+def resolve(settings: Settings, cluster: Cluster) -> Live:
+    """The live settings that the inventory says now, whatever release the cluster has."""
+    spec, bounds, fleet = settings
+    variables = of_cluster(cluster.metadata.name, cluster.metadata.labels, cluster.variables)
+    live = Live(
+        replicas=bounds.replicas,
+        minimum=bounds.minimum,
+        maximum=bounds.maximum,
+        hosts=spec.exposure.hosts,
+        gateways=spec.exposure.gateways,
+        preview=spec.exposure.blueGreen.previewHosts if spec.exposure.blueGreen else (),
+        address=cluster.metrics.prometheus or fleet.metrics.prometheus or "",
+        cluster=cluster.metadata.name,
+    )
+    for index in overrides_of(spec.overrides, cluster):
+        live = _override(live, spec.overrides[index])
+    return _substituted(live, variables)
+
+
+def _override(live: Live, override: Override) -> Live:
+    changed: dict[str, Any] = {
+        "replicas": override.replicas,
+        "minimum": override.minReplicas,
+        "maximum": override.maxReplicas,
+        "hosts": override.hosts,
+        "gateways": override.gateways,
+        "address": override.metrics.prometheus if override.metrics else None,
+    }
+    return live._replace(**{key: value for key, value in changed.items() if value is not None})
+
+
+def _substituted(live: Live, variables: Mapping[str, str]) -> Live:
+    if not any("$(" in text for text in (*live.hosts, *live.gateways, *live.preview, live.address)):
+        return live
+
+    def filled(texts: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(substitute(text, variables.get) for text in texts)
+
+    return live._replace(
+        hosts=filled(live.hosts),
+        gateways=filled(live.gateways),
+        preview=filled(live.preview),
+        address=substitute(live.address, variables.get),
+    )
+
+
+def unresolved(live: Live) -> set[str]:
+    """`$(…)` names that the cluster does not have."""
+    return names([*live.hosts, *live.gateways, *live.preview, live.address])
+
+
+def fit(live: Live, shape: LiveShape) -> Live:
+    """Only what a release has room for: an autoscaler owns the replicas, for example."""
+    scaled = shape.autoscaler is not None
+    routed = shape.virtualService is not None
+    return Live(
+        replicas=live.replicas if shape.replicas and not scaled else None,
+        minimum=live.minimum if scaled else None,
+        maximum=live.maximum if scaled else None,
+        hosts=live.hosts if routed else (),
+        gateways=live.gateways if routed else (),
+        preview=live.preview if shape.preview else (),
+        address=live.address if shape.analysis else "",
+        cluster=live.cluster if shape.analysis else "",
+    )
+
+
+def patches(live: Live, shape: LiveShape, app: str) -> list[dict[str, Any]]:
+    """The overlay's patches, as (target, operations); `live` has been fitted to the shape."""
+    made = []
+    if live.replicas is not None:
+        made.append(_patch("argoproj.io", "Rollout", app, ("/spec/replicas", live.replicas)))
+    if live.minimum is not None:
+        bounds = [("/spec/minReplicas", live.minimum), ("/spec/maxReplicas", live.maximum)]
+        made.append(_patch("autoscaling", HPA, shape.autoscaler, *bounds))
+    if shape.virtualService:
+        hosts = [*live.hosts, shape.internalHost]
+        routed = [("/spec/hosts", hosts), ("/spec/gateways", [*live.gateways, MESH])]
+        made.append(_patch("networking.istio.io", "VirtualService", shape.virtualService, *routed))
+    if shape.preview:
+        routed = [("/spec/hosts", list(live.preview)), ("/spec/gateways", list(live.gateways) or [MESH])]
+        made.append(_patch("networking.istio.io", "VirtualService", shape.preview, *routed))
+    if shape.analysis:
+        values = [("/spec/args/0/value", live.address), ("/spec/args/1/value", live.cluster)]
+        for kind in ("AnalysisTemplate", "AnalysisRun"):
+            made.append(_patch("argoproj.io", kind, None, *values))
+    return made
+
+
+def _patch(group: str, kind: str, name: str | None, *values: tuple[str, Any]) -> dict[str, Any]:
+    """Add replaces what is there: the same patch serves, whether the release has a value or not."""
+    target: dict[str, Any] = {"group": group, "kind": kind}
+    target |= {"name": name} if name else {"labelSelector": "app.kubernetes.io/managed-by=canaryfleet"}
+    return {
+        "target": target,
+        "patch": [{"op": "add", "path": path, "value": value} for path, value in values],
+    }
+
+
+def read(found: list[dict[str, Any]], shape: LiveShape) -> Live:
+    """The settings that an overlay's patches carry: the inverse of `patches`.
+
+    Raises KeyError, IndexError or TypeError if they are not of that form.
+    """
+    values = {
+        (item["target"]["kind"], item["target"].get("name"), operation["path"]): operation["value"]
+        for item in found
+        for operation in item["patch"]
+    }
+    live: dict[str, Any] = {}
+    for (kind, name, path), value in values.items():
+        if kind == "Rollout":
+            live["replicas"] = value
+        elif kind == HPA:
+            live["minimum" if path.endswith("minReplicas") else "maximum"] = value
+        elif kind == "VirtualService" and name == shape.preview:
+            live |= {"preview": tuple(value)} if path.endswith("hosts") else {}
+        elif kind == "VirtualService":
+            key = "hosts" if path.endswith("hosts") else "gateways"
+            live[key] = tuple(value[:-1])
+        else:
+            live["address" if "/0/" in path else "cluster"] = value
+    return Live(**live)

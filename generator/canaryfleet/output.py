@@ -1,0 +1,51 @@
+"""What a person or a script reads: findings and tables, as text or JSON."""
+
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from typing import Any, TextIO
+
+from canaryfleet.errors import ERROR, Finding
+
+
+def findings_text(findings: Iterable[Finding], stream: TextIO) -> None:
+    """One finding a line, errors and warnings in the order of their places, and a count."""
+    shown = sorted(findings)
+    for finding in shown:
+        print(finding, file=stream)
+    errors = sum(finding.severity == ERROR for finding in shown)
+    if shown:
+        print(f"{_count(errors, 'error')}, {_count(len(shown) - errors, 'warning')}", file=stream)
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" + ("" if number == 1 else "s")
+
+
+def finding_data(finding: Finding) -> dict[str, Any]:
+    """A finding for `--output json`: file, line and column (from 1), severity, code, message, remedy."""
+    return {
+        "file": finding.place.file,
+        "line": finding.place.line,
+        "column": finding.place.column,
+        "severity": finding.severity,
+        "code": finding.code,
+        "message": finding.message,
+        "remedy": finding.remedy,
+    }
+
+
+def print_json(data: Any) -> None:
+    """JSON on standard output, keys in order."""
+    json.dump(data, sys.stdout, indent=2, sort_keys=True)
+    print()
+
+
+def table(rows: Sequence[Sequence[object]], head: Sequence[str]) -> str:
+    """Columns as wide as their content, without a border."""
+    cells = [list(head), *([str(cell) for cell in row] for row in rows)]
+    widths = [max(len(row[column]) for row in cells) for column in range(len(head))]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in cells
+    )

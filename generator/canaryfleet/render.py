@@ -1,0 +1,288 @@
+"""`render`: what to write so that the tree says what the specs say. It never moves a pointer."""
+
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from posixpath import join
+from typing import NamedTuple
+
+from canaryfleet import git, lint, overlay, repo
+from canaryfleet.emit import emit
+from canaryfleet.errors import ERROR, Finding, Place, Problems, problem
+from canaryfleet.files import Changes, Tree
+from canaryfleet.freeze import Frozen
+from canaryfleet.live import Live, Settings, resolve
+from canaryfleet.models.base import API_VERSION
+from canaryfleet.models.release import Candidate, Release
+from canaryfleet.overlay import Pointer
+from canaryfleet.pointing import at_rest
+from canaryfleet.repo import OVERLAYS, Committed, Repository
+
+
+class Known(NamedTuple):
+    """A repository read and judged: the start of every command that writes or checks."""
+
+    tree: Tree
+    repository: Repository
+    frozen: dict[str, Frozen]
+    findings: list[Finding]
+    merged: Mapping[str, str] | None
+    """Blob id by path on the default branch; None without Git: then every release counts as frozen."""
+
+
+class App(NamedTuple):
+    """What one app has in the tree."""
+
+    name: str
+    overlays: Mapping[str, Committed]
+    pointers: Mapping[str, Pointer]
+    releases: Mapping[str, Release]
+
+
+class Waiting(NamedTuple):
+    """Live settings of a cluster that wait until its Rollout is at rest."""
+
+    app: str
+    cluster: str
+    present: Live
+    wanted: Live
+
+
+class Rendering(NamedTuple):
+    """What to write, and what to tell."""
+
+    changes: Changes
+    made: dict[str, bool]
+    """Release id of each app; True if its files are new."""
+    refreshed: dict[str, list[str]]
+    waiting: list[Waiting]
+    findings: list[Finding]
+
+
+def know(tree: Tree, apps: Iterable[str] = ()) -> Known:
+    """Read and judge the repository; findings are returned, not raised."""
+    reading = repo.read(tree, apps)
+    branch = git.default_ref(tree.root, reading.repository.fleet.defaultBranch)
+    merged = git.tree_files(tree.root, branch, OVERLAYS) if branch else None
+    previous = {
+        app: release for app in reading.repository.specs if (release := _running(tree, app)) is not None
+    }
+    checked = lint.check(reading.repository, previous)
+    return Known(tree, reading.repository, checked.frozen, [*reading.findings, *checked.findings], merged)
+
+
+def _running(tree: Tree, app: str) -> Release | None:
+    """Any release that some cluster points at; they all have the same namespace and selector."""
+    for committed in repo.overlays(tree, app).values():
+        found = overlay.pointer(committed.data)
+        if found is not None and tree.exists(join(OVERLAYS, app, "releases", found.release, "release.yaml")):
+            return repo.release(tree, app, found.release)
+    return None
+
+
+def render(known: Known, settled: Collection[str] = ()) -> Rendering:
+    """All that is to be written. `settled`: clusters that somebody knows to be at rest ("all" for every one).
+
+    Raises Problems with every error of every file; then nothing is written.
+    """
+    if any(finding.severity == ERROR for finding in known.findings):
+        raise Problems(known.findings)
+    writes: dict[str, bytes] = {}
+    deletes: set[str] = set()
+    made: dict[str, bool] = {}
+    refreshed: dict[str, list[str]] = {}
+    waiting: list[Waiting] = []
+    for name, frozen in known.frozen.items():
+        app = load_app(known.tree, name)
+        release = frozen.release.id
+        new = dict(_release_writes(known, name, frozen))
+        made[release] = any(not known.tree.exists(path) for path in new)
+        writes |= new
+        writes[candidate_path(name)] = candidate(frozen.release)
+        deletes |= _superseded(known, app, release)
+        for cluster, text in _live_writes(known, app, frozen, settled, waiting):
+            writes[repo.overlay_path(name, cluster)] = text.encode()
+            refreshed.setdefault(name, []).append(cluster)
+    return Rendering(Changes(writes, frozenset(deletes)), made, refreshed, waiting, known.findings)
+
+
+def candidate_path(app: str) -> str:
+    """Where the app's candidate is named."""
+    return join(OVERLAYS, app, "candidate.yaml")
+
+
+def candidate(release: Release) -> bytes:
+    """The file that names the release which the spec resolves to."""
+    from msgspec import to_builtins
+
+    model = Candidate(
+        apiVersion=API_VERSION,
+        kind="Candidate",
+        metadata=release.metadata,
+        release=release.id,
+        workload=release.workload,
+    )
+    return emit(
+        to_builtins(model), header="Made by canaryfleet: the release that the spec resolves to."
+    ).encode()
+
+
+def load_app(tree: Tree, name: str) -> App:
+    """The app's overlays, and every release that they name."""
+    committed = repo.overlays(tree, name)
+    pointers: dict[str, Pointer] = {}
+    for cluster, item in committed.items():
+        found = overlay.pointer(item.data)
+        if found is None:
+            raise problem(
+                Place(item.path), "CF164", "this overlay points at no release", "restore it from Git"
+            )
+        pointers[cluster] = found
+    named = {id for pointer in pointers.values() for id in (pointer.release, pointer.fallback) if id}
+    for cluster, pointer in pointers.items():
+        for id in (pointer.release, pointer.fallback):
+            if id and not tree.exists(join(OVERLAYS, name, "releases", id, "release.yaml")):
+                raise problem(
+                    Place(committed[cluster].path),
+                    "CF165",
+                    f"it names the release {id}, which is not there",
+                    "restore the release from Git: what a pointer or a fallback names is never pruned",
+                )
+    return App(name, committed, pointers, {id: repo.release(tree, name, id) for id in sorted(named)})
+
+
+def is_frozen(known: Known, path: str) -> bool:
+    """True if a generated file is on the default branch, where nothing rewrites it."""
+    return known.tree.exists(path) if known.merged is None else path in known.merged
+
+
+def _release_writes(known: Known, app: str, frozen: Frozen) -> Iterator[tuple[str, bytes]]:
+    """The release's files, unless they are frozen: an upgraded tool would make other bytes."""
+    home = join(OVERLAYS, app)
+    release_yaml = join(home, "releases", frozen.release.id, "release.yaml")
+    if is_frozen(known, release_yaml) and not known.tree.exists(release_yaml):
+        raise problem(
+            Place(release_yaml),
+            "CF164",
+            "the release is on the default branch and missing here",
+            "restore it from Git",
+        )
+    kept = is_frozen(known, release_yaml)
+    for below, data in frozen.files.items():
+        path = join(home, below)
+        if below.startswith("config/") and is_frozen(known, path):
+            continue
+        if not (kept and below.startswith("releases/")):
+            yield path, data
+
+
+def _superseded(known: Known, app: App, release: str) -> set[str]:
+    """Files of releases that never reached the default branch, and that nothing names any more."""
+    if known.merged is None:
+        return set()
+    keep = {release, *app.releases}
+    home = join(OVERLAYS, app.name, "releases")
+    gone = set()
+    for id in repo.release_names(known.tree, app.name):
+        if id not in keep and join(home, id, "release.yaml") not in known.merged:
+            gone |= set(known.tree.walk(join(home, id)))
+    kept_config = {name for item in app.releases.values() for name in item.config} | set(
+        known.frozen[app.name].release.config
+    )
+    for name in known.tree.list(join(OVERLAYS, app.name, "config")):
+        path = join(OVERLAYS, app.name, "config", name)
+        if name not in kept_config and join(path, "kustomization.yaml") not in known.merged:
+            gone |= set(known.tree.walk(path))
+    return gone
+
+
+# Live settings
+
+
+def _live_writes(
+    known: Known, app: App, frozen: Frozen, settled: Collection[str], waiting: list[Waiting]
+) -> Iterator[tuple[str, str]]:
+    """Overlays whose live settings follow the inventory; those that may be under way wait."""
+    calm = at_rest(app.pointers, app.releases)
+    for cluster, wanted in stale(known, app, frozen):
+        if cluster in calm or cluster in settled or "all" in settled:
+            yield cluster, wanted.text
+        else:
+            waiting.append(Waiting(app.name, cluster, wanted.present, wanted.live))
+
+
+class Stale(NamedTuple):
+    """An overlay whose live settings are not what the inventory says."""
+
+    present: Live
+    live: Live
+    text: str
+
+
+def stale(known: Known, app: App, frozen: Frozen) -> Iterator[tuple[str, Stale]]:
+    """Overlays that differ from what the inventory says in their live settings alone.
+
+    Raises Problems for one that differs otherwise: nobody but canaryfleet may have written it.
+    """
+    settings = Settings(known.repository.specs[app.name].model, frozen.bounds, known.repository.fleet)
+    baking = {id: overlay.bakes(release) for id, release in app.releases.items()}
+    findings: list[Finding] = []
+    for cluster, committed in app.overlays.items():
+        pointer = app.pointers[cluster]
+        release = app.releases[pointer.release]
+        at = overlay.target(release, cluster, baking[pointer.release])
+        member = known.repository.clusters.get(cluster)
+        if at is None or member is None:
+            what = (
+                f"release {pointer.release} has no cluster {cluster}"
+                if at is None
+                else f"there is no clusters/{cluster}.yaml"
+            )
+            findings.append(
+                Finding(
+                    Place(committed.path),
+                    "CF166",
+                    what,
+                    "an app leaves a cluster through `lifecycle: retiring`",
+                )
+            )
+            continue
+        config = app.releases[pointer.fallback].config if pointer.fallback else ()
+        live = resolve(settings, member)
+        wanted = overlay.text(app.name, at, pointer.fallback, config, live)
+        if wanted.encode() == committed.data:
+            continue
+        present = present_live(committed, release)
+        if (
+            present is None
+            or overlay.text(app.name, at, pointer.fallback, config, present).encode() != committed.data
+        ):
+            findings.append(differs(committed, wanted))
+        else:
+            yield cluster, Stale(present, live, wanted)
+    if findings:
+        raise Problems(findings)
+
+
+def present_live(committed: Committed, release: Release) -> Live | None:
+    """The live settings that an overlay carries; None if it was not written by canaryfleet."""
+    try:
+        return overlay.read_live(committed.data, committed.path, release.live)
+    except (KeyError, IndexError, TypeError, AttributeError, ValueError, Problems):
+        return None
+
+
+def differs(committed: Committed, wanted: str) -> Finding:
+    """Says in which line a generated file is not what it should be."""
+    present = committed.data.decode(errors="replace").splitlines()
+    lines = wanted.splitlines()
+    line = next(
+        (index for index, pair in enumerate(zip(present, lines, strict=False)) if pair[0] != pair[1]),
+        min(len(present), len(lines)),
+    )
+    has = present[line].strip() if line < len(present) else "nothing"
+    should = lines[line].strip() if line < len(lines) else "nothing"
+    return Finding(
+        Place(committed.path, line + 1, 1),
+        "CF167",
+        f"it has {has!r} where canaryfleet writes {should!r}",
+        "generated files are not edited: restore it from Git, or change the spec or the cluster",
+    )

@@ -1,0 +1,245 @@
+"""A GitOps repository as models: everything that people wrote, read and checked in one go."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from posixpath import join
+from typing import Any, NamedTuple, TypeVar
+
+from canaryfleet import kustomize
+from canaryfleet.decode import decode
+from canaryfleet.errors import Finding, Place, Problems, problem
+from canaryfleet.files import Tree, resolve
+from canaryfleet.models.canary import Canary
+from canaryfleet.models.cluster import Cluster
+from canaryfleet.models.fleet import Fleet
+from canaryfleet.models.promotion import Promotion
+from canaryfleet.models.release import Release
+from canaryfleet.nearest import nearest
+from canaryfleet.syntax import Document, load, parse, parse_stream
+
+M = TypeVar("M")
+FLEET, CLUSTERS, SPECS, OVERLAYS = "fleet.yaml", "clusters", "specs", "overlays"
+
+
+class Spec(NamedTuple):
+    """One app's spec with its document, and everything that it names."""
+
+    app: str
+    model: Canary
+    document: Document
+    base: Sequence[dict[str, Any]] | None
+    files: Mapping[str, bytes]
+
+
+class Repository(NamedTuple):
+    """What people wrote."""
+
+    fleet: Fleet
+    clusters: dict[str, Cluster]
+    specs: dict[str, Spec]
+    tools: dict[str, str]
+
+
+class Reading(NamedTuple):
+    """A repository as far as it could be read, and everything that is wrong with it."""
+
+    repository: Repository
+    findings: list[Finding]
+
+
+def read(tree: Tree, apps: Iterable[str] = ()) -> Reading:
+    """Read fleet, clusters and the specs of `apps` (default: all), with every finding of every file.
+
+    Raises Problems only if there is no fleet.yaml that can be read: nothing has a meaning then.
+    """
+    findings: list[Finding] = []
+    fleet = _model(tree, FLEET, Fleet)[0]
+    clusters = _clusters(tree, findings)
+    specs: dict[str, Spec] = {}
+    tools: dict[str, str] = {}
+    for app in _wanted(tree, apps):
+        spec = _collect(findings, lambda app=app: _spec(tree, app, tools))  # type: ignore[misc]
+        if spec is not None:
+            specs[app] = spec
+    return Reading(Repository(fleet, clusters, specs, tools), findings)
+
+
+def _collect(findings: list[Finding], make: Callable[[], M]) -> M | None:
+    try:
+        return make()
+    except Problems as problems:
+        findings.extend(problems.findings)
+        return None
+
+
+def _model(tree: Tree, path: str, model: type[M]) -> tuple[M, Document]:
+    document = parse(tree.read(path), path)
+    return decode(document, model), document
+
+
+def all_apps(tree: Tree) -> list[str]:
+    """Names of the apps that have a spec."""
+    return [name for name in tree.list(SPECS) if tree.exists(join(SPECS, name, "canary.yaml"))]
+
+
+def _wanted(tree: Tree, apps: Iterable[str]) -> list[str]:
+    known = all_apps(tree)
+    wanted = list(apps)
+    for app in wanted:
+        if app not in known:
+            raise problem(Place(SPECS), "CF015", f"there is no app {app}", nearest(app, known))
+    return wanted or known
+
+
+def _clusters(tree: Tree, findings: list[Finding]) -> dict[str, Cluster]:
+    clusters: dict[str, Cluster] = {}
+    for name in tree.list(CLUSTERS):
+        path = join(CLUSTERS, name)
+        if not name.endswith(".yaml"):
+            findings.append(
+                Finding(
+                    Place(path),
+                    "CF016",
+                    "not a cluster's file",
+                    "name it <cluster>.yaml, or move it elsewhere",
+                )
+            )
+            continue
+        found = _collect(findings, lambda path=path: _model(tree, path, Cluster))  # type: ignore[misc]
+        if found is None:
+            continue
+        cluster, document = found
+        if cluster.metadata.name != name.removesuffix(".yaml"):
+            place = document.place(("metadata", "name"))
+            findings.append(
+                Finding(
+                    place,
+                    "CF017",
+                    f"the file is named {name}, the cluster {cluster.metadata.name}",
+                    "give both the same name",
+                )
+            )
+        clusters[cluster.metadata.name] = cluster
+    return clusters
+
+
+def _spec(tree: Tree, app: str, tools: dict[str, str]) -> Spec:
+    path = join(SPECS, app, "canary.yaml")
+    model, document = _model(tree, path, Canary)
+    findings: list[Finding] = []
+    if model.metadata.name != app:
+        place = document.place(("metadata", "name"))
+        findings.append(
+            Finding(
+                place,
+                "CF017",
+                f"the folder is named {app}, the app {model.metadata.name}",
+                "give both the same name",
+            )
+        )
+    files = _named_files(tree, app, model, document, findings)
+    base = (
+        _collect(findings, lambda: _base(tree, app, model, document, tools)) if model.workload.base else None
+    )
+    if findings:
+        raise Problems(findings)
+    return Spec(app, model, document, base, files)
+
+
+def _named_files(
+    tree: Tree, app: str, model: Canary, document: Document, findings: list[Finding]
+) -> dict[str, bytes]:
+    """Content of the prompt and config files, by the path as the spec writes it."""
+    files: dict[str, bytes] = {}
+    for kind in ("prompts", "config"):
+        for index, path in enumerate(getattr(model.workload, kind)):
+            place = document.place(("workload", kind, index))
+            try:
+                files[path] = tree.read(resolve(join(SPECS, app), path))
+            except ValueError as error:
+                findings.append(Finding(place, "CF011", str(error), "name a file beside the spec"))
+            except Problems as problems:
+                findings += [
+                    item._replace(place=place, message=f"{path}: {item.message}")
+                    for item in problems.findings
+                ]
+    return files
+
+
+def _base(
+    tree: Tree, app: str, model: Canary, document: Document, tools: dict[str, str]
+) -> list[dict[str, Any]]:
+    place = document.place(("workload", "base"))
+    try:
+        path = resolve(join(SPECS, app), model.workload.base or "")
+    except ValueError as error:
+        raise problem(place, "CF011", str(error), "name a folder beside the spec") from None
+    if not tree.is_dir(path):
+        raise problem(place, "CF010", f"there is no folder {path}", "make a kustomize base there")
+    scan = kustomize.scan(tree, path)
+    if scan.findings:
+        raise Problems(scan.findings)
+    tool = kustomize.find()
+    tools["kustomize"] = tool.version
+    objects = parse_stream(kustomize.build(tool, tree.root, path), path)
+    for item in objects:
+        if (
+            not isinstance(item.get("metadata"), dict)
+            or not isinstance(item["metadata"].get("name"), str)
+            or not item.get("kind")
+        ):
+            raise problem(
+                place,
+                "CF021",
+                "the base builds something that is no Kubernetes object",
+                "run `kustomize build` on it",
+            )
+    return objects
+
+
+def promotion(tree: Tree, app: str) -> Promotion | None:
+    """The app's promotion.yaml; None if there is none. One that can't be read raises: it holds everything."""
+    path = join(OVERLAYS, app, "promotion.yaml")
+    return _model(tree, path, Promotion)[0] if tree.exists(path) else None
+
+
+def release(tree: Tree, app: str, name: str) -> Release:
+    """A frozen release of the tree; Problems if it is missing or not of the form that was written."""
+    from msgspec import ValidationError, convert
+
+    path = join(OVERLAYS, app, "releases", name, "release.yaml")
+    try:
+        return convert(load(tree.read(path), path), Release, strict=True)
+    except ValidationError as error:
+        raise problem(
+            Place(path),
+            "CF163",
+            f"this is no release: {error}",
+            "restore it from Git: a release never changes",
+        ) from None
+
+
+def release_names(tree: Tree, app: str) -> list[str]:
+    """Ids of the app's releases in the tree."""
+    return tree.list(join(OVERLAYS, app, "releases"))
+
+
+class Committed(NamedTuple):
+    """One cluster's overlay as it stands in the tree."""
+
+    path: str
+    data: bytes
+
+
+def overlay_path(app: str, cluster: str) -> str:
+    """Where a cluster's overlay of an app stands."""
+    return f"{OVERLAYS}/{app}/clusters/{cluster}/kustomization.yaml"
+
+
+def overlays(tree: Tree, app: str) -> dict[str, Committed]:
+    """The app's overlays by cluster."""
+    folder = f"{OVERLAYS}/{app}/clusters"
+    found = {}
+    for cluster in tree.list(folder):
+        path = overlay_path(app, cluster)
+        found[cluster] = Committed(path, tree.read(path))
+    return found

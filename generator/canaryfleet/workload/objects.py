@@ -1,0 +1,65 @@
+"""Kubernetes objects as plain data: what all of the workload shares."""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from canaryfleet.models.canary import Canary
+
+Object = dict[str, Any]
+
+APP_LABEL = "app.kubernetes.io/name"
+MANAGED_BY = {"app.kubernetes.io/managed-by": "canaryfleet"}
+REVISION_LABEL = "service.istio.io/canonical-revision"  # Istio copies it into every metric
+WORKLOAD_ANNOTATION = "canaryfleet.dev/workload"
+POD_ANNOTATION = "canaryfleet.dev/pod"
+HPA = "HorizontalPodAutoscaler"
+
+
+class Bounds(NamedTuple):
+    """Live scale settings as the spec or the base has them."""
+
+    replicas: int | None = None
+    minimum: int | None = None
+    maximum: int | None = None
+
+
+class Workload(NamedTuple):
+    """What runs, before any engine has seen it."""
+
+    template: Object
+    selector: dict[str, str]
+    container: int
+    service: Object
+    port: int
+    port_name: str
+    labels: dict[str, str]
+    annotations: dict[str, str]
+    deployment: Object | None
+    autoscaler: str | None
+    disruption: Object | None
+    config: tuple[Object, ...]
+    carried: tuple[Object, ...]
+    bounds: Bounds
+    digest: str
+
+
+def rollout_reference(name: str) -> Object:
+    """A scaleTargetRef to a Rollout."""
+    return {"apiVersion": "argoproj.io/v1alpha1", "kind": "Rollout", "name": name}
+
+
+def disruption(spec: Canary, selector: Mapping[str, str]) -> Object | None:
+    """The PodDisruptionBudget of the app's pods, canary and stable alike; None if the spec wants none."""
+    app, most = spec.metadata.name, spec.workload.disruption
+    if most is None:
+        return None
+    return {
+        "apiVersion": "policy/v1",
+        "kind": "PodDisruptionBudget",
+        "metadata": {
+            "name": app,
+            "namespace": spec.metadata.namespace,
+            "labels": {APP_LABEL: app} | MANAGED_BY,
+        },
+        "spec": {"maxUnavailable": most, "selector": {"matchLabels": dict(selector)}},
+    }
