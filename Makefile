@@ -4,12 +4,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 JOBS ?= auto
 
-.PHONY: help setup demo test lint golden bench lock clean
+.PHONY: help setup demo test lint schema golden bench lock clean
 
 help:
 	@echo "make demo   render an example fleet from nothing and show what was done"
 	@echo "make test   lint, types, layers and all tests"
 	@echo "make lint   only lint, types and layers"
+	@echo "make schema renew the JSON Schemas"
 	@echo "make golden renew the golden trees of the tests (read the difference!)"
 	@echo "make bench  the measured claims"
 
@@ -32,6 +33,9 @@ lint: setup
 	$(BIN)/ruff check generator tests benchmarks examples
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
+
+schema: setup
+	$(BIN)/canaryfleet schema
 
 golden: setup
 	$(BIN)/python -m pytest -q tests/golden --renew

@@ -108,10 +108,14 @@ class _Exit(SystemExit):
     """argparse's own end; its codes are ours already."""
 
 
-def _tree(options: "Namespace") -> "Tree":
-    from canaryfleet.files import Tree
+def _tree(options: "Namespace", *, to_write: bool = False) -> "Tree":
+    """The repository; what an interrupted writer left behind is rolled back before it is read."""
+    from canaryfleet import files
 
-    return Tree(options.root or _nearest_root())
+    tree = files.Tree(options.root or _nearest_root())
+    if to_write:
+        files.recover(tree.root)
+    return tree
 
 
 def _nearest_root() -> str:
@@ -178,7 +182,7 @@ def _render(given: list[str]) -> int:
     options = _parse(parser, given)
     from canaryfleet.render import know
 
-    tree = _tree(options)
+    tree = _tree(options, to_write=not options.check)
     known = know(tree, options.apps)
     if options.check:
         return _check(known, options.output == "json")
@@ -298,7 +302,7 @@ def _point(given: list[str]) -> int:
     from canaryfleet.point import point
     from canaryfleet.render import know
 
-    tree = _tree(options)
+    tree = _tree(options, to_write=True)
     known = know(tree, [options.app])
     if _exit(known.findings):
         raise Problems(known.findings)
@@ -352,7 +356,7 @@ def _schema(given: list[str]) -> int:
     from canaryfleet import files, schema
     from canaryfleet.errors import Place
 
-    tree = _tree(options)
+    tree = _tree(options, to_write=not options.check)
     wanted = schema.files()
     if not options.check:
         changed = files.apply(tree.root, files.Changes(wanted, frozenset()))

@@ -11,9 +11,9 @@ import subprocess
 
 from canaryfleet.errors import Place, Problems, problem
 
-NO_GIT = "CF030"
-FAILED = "CF031"
-BAD_REF = "CF032"
+NO_GIT = "CF024"
+FAILED = "CF025"
+BAD_REF = "CF026"
 
 _OPTIONS = (
     "--no-replace-objects",
@@ -36,7 +36,7 @@ def run(
 ) -> bytes:
     """What `git ARGS` prints when it runs in the folder `root`.
 
-    Raises `Problems`: CF030 git is not installed, CF031 it failed or took longer than `timeout` seconds.
+    Raises `Problems`: CF024 git is not installed, CF025 it failed or took longer than `timeout` seconds.
     """
     try:
         done = _call(root, args, stdin, timeout)
@@ -57,7 +57,7 @@ def default_ref(root: str | os.PathLike[str], branch: str) -> str | None:
     """The full name of the ref that holds `branch`: the remote's if it is known, else the local one.
 
     None if there is neither, or no repository, or no git at all. A repository that git refuses to
-    read is not nothing: it raises `Problems` CF031, or a check against the branch would pass unseen.
+    read is not nothing: it raises `Problems` CF025, or a check against the branch would pass unseen.
     """
     _check(branch)
     candidates = [f"refs/remotes/origin/{branch}", f"refs/heads/{branch}"]
@@ -77,7 +77,7 @@ def tree_files(root: str | os.PathLike[str], ref: str, under: str) -> dict[str, 
     """The files that the commit `ref` has below the folder `under`: path to blob id.
 
     Paths are relative to `root`, which may be a folder somewhere in the repository. Submodules are
-    left out. Raises `Problems`: CF031 there is no such ref, CF032 its name is not allowed.
+    left out. Raises `Problems`: CF025 there is no such ref, CF026 its name is not allowed.
     """
     _check(ref)
     # Run in a folder of the repository, ls-tree looks only below it and prints paths relative to it.

@@ -61,9 +61,9 @@ def test_runs_git(root: Path) -> None:
 
 
 def test_a_failure_is_told_in_gits_words(root: Path, tmp_path: Path) -> None:
-    with pytest.raises(Problems, match=r"CF031: `git show` failed: fatal: .*nothing"):
+    with pytest.raises(Problems, match=r"CF025: `git show` failed: fatal: .*nothing"):
         run(root, ["show", "nothing"])
-    with pytest.raises(Problems, match=r"CF031: there is no folder"):
+    with pytest.raises(Problems, match=r"CF025: there is no folder"):
         run(tmp_path / "none", ["status"])
 
 
@@ -74,14 +74,14 @@ def test_a_failure_without_words_has_its_exit_code(root: Path) -> None:
 
 def test_it_does_not_wait_for_ever(root: Path) -> None:
     os.mkfifo(root / "pipe")
-    with pytest.raises(Problems, match=r"CF031: `git hash-object` took longer than 0\.1 s"):
+    with pytest.raises(Problems, match=r"CF025: `git hash-object` took longer than 0\.1 s"):
         # Opening a pipe waits for somebody to write to it.
         run(root, ["hash-object", "pipe"], timeout=0.1)
 
 
 def test_without_git_there_is_no_branch(root: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert code(root, "status") == "CF030"
+    assert code(root, "status") == "CF024"
     assert default_ref(root, "main") is None
 
 
@@ -150,7 +150,7 @@ def test_no_repository_is_no_branch(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 def test_a_repository_that_git_distrusts_is_no_silent_none(root: Path) -> None:
     (root / ".git/config").write_text("[broken\n")
-    with pytest.raises(Problems, match=r"CF031: `git for-each-ref` failed: fatal: bad config"):
+    with pytest.raises(Problems, match=r"CF025: `git for-each-ref` failed: fatal: bad config"):
         default_ref(root, "main")
 
 
@@ -161,7 +161,7 @@ def test_what_is_no_name_is_refused(root: Path, ref: str) -> None:
     for call in (lambda: default_ref(root, ref), lambda: tree_files(root, ref, "")):
         with pytest.raises(Problems) as caught:
             call()
-        assert caught.value.findings[0].code == "CF032"
+        assert caught.value.findings[0].code == "CF026"
 
 
 # --- the files of a commit
@@ -217,7 +217,7 @@ def test_links_are_listed_and_submodules_are_not(root: Path) -> None:
 
 
 def test_a_missing_ref_is_a_finding(root: Path) -> None:
-    with pytest.raises(Problems, match=r"CF031"):
+    with pytest.raises(Problems, match=r"CF025"):
         tree_files(root, "refs/heads/none", "")
 
 

@@ -26,6 +26,7 @@ from canaryfleet.workload.pod import Pod
 
 RELEASE_LABEL = "canaryfleet.dev/release"
 APP_KEY = "canaryfleet.dev/app"
+MIN_READY = 5  # seconds: proxies learn of a pod a little after it is ready, and answered 503 meanwhile
 ROUTE_REPLICAS = 2  # of a header or cookie step: one pod's restart would lose the route
 
 
@@ -154,9 +155,8 @@ def _rollout(
         others.append(deployment | {"spec": deployment["spec"] | {"template": pod.template}})
     else:
         body["template"] = pod.template
-    ready = ((workload.deployment or {}).get("spec") or {}).get("minReadySeconds", 0)
-    if ready:
-        body["minReadySeconds"] = ready
+    ready = max(MIN_READY, ((workload.deployment or {}).get("spec") or {}).get("minReadySeconds", 0))
+    body["minReadySeconds"] = ready
     history = spec.rollback.history
     body |= {
         "progressDeadlineSeconds": max(600, 2 * seconds(spec.workload.startup or "0") + 300, ready + 300),

@@ -1171,10 +1171,8 @@ def _canary_scale(item: Object, world: World) -> Iterator[Violation]:
         here = (*path, "setCanaryScale")
         if _router(item) is None:
             yield _bad(item, here, "CF218", "setCanaryScale needs trafficRouting")
-        given = [
-            key for key in ("matchTrafficWeight", "replicas", "weight") if scale.get(key) not in (None, False)
-        ]
-        given += [key for key in ("replicas", "weight") if scale.get(key) is False]
+        given = [key for key in ("replicas", "weight") if scale.get(key) is not None]
+        given += ["matchTrafficWeight"] if scale.get("matchTrafficWeight") else []
         if len(given) != 1:
             message = f"{' and '.join(given)} exclude each other" if given else "it says no scale"
             yield _bad(item, here, "CF218", message, "one of matchTrafficWeight: true, replicas and weight")
@@ -1188,10 +1186,12 @@ def _canary_pods(item: Object, world: World) -> Iterator[Violation]:
     """Steps that leave the canary without pods, and what that deletes (CF219, CF224)."""
     if _router(item) is None:
         return
-    weight, fixed = 0, None  # `fixed`: whether an explicit scale has pods; None follows the weight
+    weight: int = 0
+    fixed: bool | None = None  # whether an explicit scale has pods; None: it follows the weight
     routes: set[str] = set()
     for path, step in _steps(item):
-        weight = _whole(step.get("setWeight")) if _whole(step.get("setWeight")) is not None else weight  # type: ignore[assignment]
+        moved = _whole(step.get("setWeight"))
+        weight = weight if moved is None else moved
         scale = step.get("setCanaryScale")
         if isinstance(scale, dict):
             fixed = _fixed_scale(scale)
@@ -2870,9 +2870,11 @@ def _destinations(route: dict[Any, Any], path: Path) -> Iterator[tuple[Path, str
 def _managed(item: Object, world: World) -> Iterator[tuple[Object, Path, dict[Any, Any]]]:
     """The HTTP routes whose weights the Rollout moves."""
     for _, service, entry in _virtual_services(item, world):
-        names = [_text(name) for name in _list(entry.get("routes"))]
+        names = {_text(name) for name in _list(entry.get("routes"))}
         for path, route in _http(service):
-            if _text(route.get("name")) in names or (not names and len(_http(service)) == 1):
+            name = _text(route.get("name"))
+            if name in names or (not entry.get("routes") and len(_http(service)) == 1):
+                names.discard(name)  # only the first of a name is managed
                 yield service, path, route
 
 
@@ -2993,10 +2995,13 @@ def _layer_4(item: Object, world: World) -> Iterator[Violation]:
     for _, service, entry in _virtual_services(item, world):
         for section in ("tls", "tcp"):
             listed = _at(service, "spec", section)
-            if not isinstance(listed, list):
-                continue
             path: Path = ("spec", section)
             wanted = [one for _, one in _each(entry.get(f"{section}Routes"), ())]
+            if not isinstance(listed, list):
+                if wanted:
+                    message = f"there are no {section} routes, so {section}Routes does nothing"
+                    yield _bad(service, path, "CF255", message)
+                continue
             routes = list(_each(listed, path))
             if not routes:
                 yield _bad(
