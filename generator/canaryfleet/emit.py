@@ -16,7 +16,7 @@ _LONGEST_KEY = 1000
 
 # Harmless unquoted: words (names, paths, images, sentences), quantities with a unit, long options.
 _PLAIN = re.compile(
-    r"[A-Za-z_/](?:[A-Za-z0-9_./@+=()-]|[:,](?=[A-Za-z0-9_/])| (?=[A-Za-z0-9_/(]))*"
+    r"(?:\.\./)*[A-Za-z_/](?:[A-Za-z0-9_./@+=()-]|[:,](?=[A-Za-z0-9_/])| (?=[A-Za-z0-9_/(]))*"
     r"|(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:%|ms|[smh]|[KMGT]i)"
     r"|--[a-z](?:[A-Za-z0-9_./@=-]|[:,](?=[A-Za-z0-9_/]))*"
 )

@@ -9,7 +9,7 @@ from canaryfleet.engines.argo_rollouts import validate
 from canaryfleet.errors import ERROR, Finding, Issue
 from canaryfleet.freeze import Frozen, Inputs, freeze
 from canaryfleet.live import Settings, resolve
-from canaryfleet.manifests import Builder, Object
+from canaryfleet.manifests import Builder, Object, sort_key
 from canaryfleet.models.release import Release
 from canaryfleet.repo import OVERLAYS, Repository, Spec, overlay_path
 from canaryfleet.schedule import zone_exists
@@ -35,12 +35,15 @@ def check(repository: Repository, previous: Mapping[str, Release]) -> Checked:
     """Freeze every spec in memory and judge the result. `previous`: a release of each app that runs."""
     frozen: dict[str, Frozen] = {}
     findings: list[Finding] = []
+    owners: dict[tuple[str, ...], str] = {}
     for app, spec in repository.specs.items():
         outcome = freeze(inputs(repository, spec))
         issues = [*outcome.issues, *_windows(spec)]
         if outcome.frozen is not None:
             issues += _moved(outcome.frozen.release, previous.get(app))
-            issues += violations(repository, spec, outcome.frozen)
+            samples = list(_samples(repository, spec, outcome.frozen))
+            issues += violations(spec, samples)
+            issues += _shared(app, samples, owners)
             frozen[app] = outcome.frozen
         findings += (located(spec, issue) for issue in issues)
     return Checked(frozen, findings)
@@ -102,10 +105,21 @@ def _moved(release: Release, previous: Release | None) -> Iterator[Issue]:
         )
 
 
-def violations(repository: Repository, spec: Spec, frozen: Frozen) -> Iterator[Issue]:
+def _shared(app: str, samples: Iterable[list[Object]], owners: dict[tuple[str, ...], str]) -> Iterator[Issue]:
+    """Objects that another app has too: whichever is applied last would win."""
+    for key in sorted({sort_key(item) for objects in samples for item in objects}):
+        other = owners.setdefault(key, app)
+        if other != app:
+            what = f"{key[1]} {key[3]} in namespace {key[2]}" if key[2] else f"{key[1]} {key[3]}"
+            yield Issue(
+                ("metadata", "name"), "CF143", f"{what} is made by {other} too", "give it to one of them"
+            )
+
+
+def violations(spec: Spec, samples: Iterable[list[Object]]) -> Iterator[Issue]:
     """What the controller would refuse or misroute, judged on the final objects of each variant."""
     seen: set[tuple[str, str]] = set()
-    for objects in _samples(repository, spec, frozen):
+    for objects in samples:
         for item in validate(objects):
             if (item.code, item.message) in seen:
                 continue

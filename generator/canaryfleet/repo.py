@@ -76,13 +76,13 @@ def _model(tree: Tree, path: str, model: type[M]) -> tuple[M, Document]:
     return decode(document, model), document
 
 
-def all_apps(tree: Tree) -> list[str]:
-    """Names of the apps that have a spec."""
-    return [name for name in tree.list(SPECS) if tree.exists(join(SPECS, name, "canary.yaml"))]
+def _visible(names: Iterable[str]) -> list[str]:
+    """Without `.gitkeep` and what editors leave behind."""
+    return [name for name in names if not name.startswith(".")]
 
 
 def _wanted(tree: Tree, apps: Iterable[str]) -> list[str]:
-    known = all_apps(tree)
+    known = _visible(tree.list(SPECS))
     wanted = list(apps)
     for app in wanted:
         if app not in known:
@@ -92,7 +92,7 @@ def _wanted(tree: Tree, apps: Iterable[str]) -> list[str]:
 
 def _clusters(tree: Tree, findings: list[Finding]) -> dict[str, Cluster]:
     clusters: dict[str, Cluster] = {}
-    for name in tree.list(CLUSTERS):
+    for name in _visible(tree.list(CLUSTERS)):
         path = join(CLUSTERS, name)
         if not name.endswith(".yaml"):
             findings.append(
@@ -124,6 +124,13 @@ def _clusters(tree: Tree, findings: list[Finding]) -> dict[str, Cluster]:
 
 def _spec(tree: Tree, app: str, tools: dict[str, str]) -> Spec:
     path = join(SPECS, app, "canary.yaml")
+    if not tree.exists(path):
+        raise problem(
+            Place(join(SPECS, app)),
+            "CF018",
+            "an app without a spec",
+            "write canary.yaml, or move the folder elsewhere",
+        )
     model, document = _model(tree, path, Canary)
     findings: list[Finding] = []
     if model.metadata.name != app:

@@ -334,6 +334,7 @@ _TIMESTAMP = (
     r"(?:(?:[Tt]|[ \t]+)[0-9]{1,2}:[0-9]{1,2}:[0-9]{1,2}(?:\.[0-9]*)?"
     r"(?:[ \t]*(?:Z|[-+][0-9]{1,2}(?::?[0-9]{2})?))?)?"
 )
+_DATE = re.compile(_TIMESTAMP)
 # A number or a date to any reader of YAML; underscores, which some ignore, are taken out before.
 _DISPUTED_NUMBER = re.compile(
     rf"{_FLOAT}|{_TIMESTAMP}"
@@ -365,7 +366,6 @@ def _core_number(value: str) -> Callable[[str], Any]:
 
 _GO_INT = re.compile(r"([-+]?)(0[xX][0-9a-fA-F]+|0[bB][01]+|0[oO]?[0-7]+|0|[1-9][0-9]*)")
 _GO_FLOAT = re.compile(_FLOAT)
-_GO_TIMESTAMP = re.compile(_TIMESTAMP)
 _GO_SPECIAL = {
     **{sign + word: float(sign + "inf") for sign in ("", "+", "-") for word in (".inf", ".Inf", ".INF")},
     **dict.fromkeys((".nan", ".NaN", ".NAN"), float("nan")),
@@ -384,8 +384,6 @@ def _go(value: str) -> Callable[[str], Any]:
 def _go_number(value: str) -> Callable[[str], Any]:
     if value in _GO_SPECIAL:
         return _GO_SPECIAL.__getitem__
-    if _GO_TIMESTAMP.fullmatch(value):
-        return str
     bare = value.replace("_", "") if value[0] != "." else value
     if _GO_INT.fullmatch(bare) and len(bare) < 80 and _fits_go(bare):
         return _go_int
@@ -604,7 +602,7 @@ def _dispute(value: str) -> tuple[str, str]:
         truth = {"y": "true", "yes": "true", "on": "true", "n": "false", "no": "false", "off": "false"}
         other = f", or write {truth[word]}" if word in truth else ""
         return f"`{value}` is text to some readers of YAML and not to others", quote + other
-    if _GO_TIMESTAMP.fullmatch(value):
+    if _DATE.fullmatch(value):
         return f"`{value}` is a date to some readers of YAML and text to others", quote
     return (
         f"`{value}` is one number to some readers of YAML, another number or text to others",

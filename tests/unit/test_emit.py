@@ -10,10 +10,11 @@ from typing import Any
 
 import pytest
 import yaml
-from canaryfleet.emit import emit, emit_all
-from canaryfleet.syntax import Limits, load, parse, parse_stream
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
+
+from canaryfleet.emit import emit, emit_all
+from canaryfleet.syntax import Limits, load, parse, parse_stream
 
 
 def words(text: str, between: str | None = None) -> list[str]:

@@ -1,10 +1,14 @@
 """The quantities that people write, and the sentences they get for what isn't one."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from decimal import Decimal, getcontext, localcontext
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from canaryfleet.quantity import (
     Threshold,
     count_or_percent,
@@ -15,8 +19,6 @@ from canaryfleet.quantity import (
     seconds,
     threshold,
 )
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 SAME = settings(derandomize=True, deadline=None)
 
@@ -136,7 +138,7 @@ def test_threshold(text: Any, value: str, unit: str) -> None:
     ],
 )  # fmt: skip
 def test_not_a_threshold(text: Any) -> None:
-    with pytest.raises(ValueError, match="threshold|neither"):
+    with pytest.raises(ValueError, match=r"threshold|neither"):
         threshold(text)
 
 
@@ -162,7 +164,7 @@ def test_count_or_percent(value: Any, total: int, up: int, down: int) -> None:
 
 @pytest.mark.parametrize("value", [-1, 0.5, "-1", "half", "", True, "101%", "-5%", "²", 10**12])
 def test_neither_count_nor_percentage(value: Any) -> None:
-    with pytest.raises(ValueError, match="count|percent|100%|neither"):
+    with pytest.raises(ValueError, match=r"count|percent|100%|neither"):
         count_or_percent(value, 10, rounding="up")
 
 
@@ -197,7 +199,7 @@ def test_kubernetes_quantity(text: Any, value: Any) -> None:
     ],
 )  # fmt: skip
 def test_not_a_quantity(text: Any) -> None:
-    with pytest.raises(ValueError, match="quantity|neither"):
+    with pytest.raises(ValueError, match=r"quantity|neither"):
         kubernetes_quantity(text)
 
 
@@ -219,7 +221,5 @@ PARSERS: list[Callable[[Any], Any]] = [percent, duration, seconds, threshold, ku
 @settings(SAME, max_examples=1000)
 def test_anything_else_is_a_value_error(value: Any) -> None:
     for parser in PARSERS:
-        try:
-            parser(value)
-        except ValueError as error:
-            assert str(error)
+        with suppress(ValueError):
+            assert parser(value) is not None

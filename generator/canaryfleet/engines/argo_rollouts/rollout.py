@@ -79,9 +79,13 @@ def check(spec: Canary) -> list[Issue]:
 
 def _check_step(spec: Canary, index: int, step: Step) -> Iterator[Issue]:
     at: tuple[str | int, ...] = ("exposure", "steps", index)
-    if step.weight is not None and percent(step.weight) * 100 % 1:
+    for kind in ("weight", "mirror"):
+        share = getattr(step, kind)
+        if share is not None and (percent(share) * 100 % 1 or not percent(share)):
+            yield Issue((*at, kind), "CF122", f"{share} is not a whole percentage of 1% or more", "round it")
+    if step.mirror is not None and step.for_ is None:
         yield Issue(
-            (*at, "weight"), "CF122", f"Argo Rollouts has whole percents only, not {step.weight}", "round it"
+            (*at, "mirror"), "CF125", "the mirror ends as soon as it begins", "say how long: `for: 15m`"
         )
     if step.mirror is not None and not spec.exposure.idempotent:
         yield Issue(
