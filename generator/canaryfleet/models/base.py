@@ -65,7 +65,7 @@ def choice_message(group: tuple[str, ...], given: list[str], least: int) -> str:
 class Metadata(Model, frozen=True, kw_only=True):
     """Name of the object that a file declares."""
 
-    name: Annotated[str, Meta(description="Name; the same as the file's or folder's.")]
+    name: Annotated[str, Meta(description="Name; the same as the file's or folder's.", examples=["acme"])]
 
 
 class Addresses(Model, frozen=True, kw_only=True):

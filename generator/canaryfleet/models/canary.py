@@ -68,7 +68,11 @@ class ModelArtifact(Model, frozen=True, kw_only=True):
         ),
     ] = None
     checksum: Annotated[
-        Checksum | None, Meta(description="SHA-256 of the artifact; makes any version immutable.")
+        Checksum | None,
+        Meta(
+            description="SHA-256 of the artifact; makes any version immutable.",
+            examples=["sha256:" + 64 * "0"],
+        ),
     ] = None
 
 
@@ -80,7 +84,8 @@ class Resources(Model, frozen=True, kw_only=True):
         Meta(description="Limits by resource.", examples=[{"nvidia.com/gpu": 1, "memory": "24Gi"}]),
     ] = {}
     requests: Annotated[
-        dict[str, str | int | float], Meta(description="Requests by resource; a missing one is the limit.")
+        dict[str, str | int | float],
+        Meta(description="Requests by resource; a missing one is the limit.", examples=[{"cpu": "500m"}]),
     ] = {}
 
 
@@ -88,10 +93,14 @@ class EnvSource(Choice, frozen=True, kw_only=True):
     """An environment variable's value from elsewhere."""
 
     exactly_one: ClassVar = ("secret", "configMap", "field")
-    secret: Annotated[str | None, Meta(description="Name of a Secret in the namespace.")] = None
-    configMap: Annotated[str | None, Meta(description="Name of a ConfigMap in the namespace.")] = None
+    secret: Annotated[
+        str | None, Meta(description="Name of a Secret in the namespace.", examples=["search-api"])
+    ] = None
+    configMap: Annotated[
+        str | None, Meta(description="Name of a ConfigMap in the namespace.", examples=["regions"])
+    ] = None
     field: Annotated[str | None, Meta(description="A field of the pod.", examples=["status.podIP"])] = None
-    key: Annotated[str | None, Meta(description="Key in the Secret or ConfigMap.")] = None
+    key: Annotated[str | None, Meta(description="Key in the Secret or ConfigMap.", examples=["token"])] = None
 
 
 class Probe(Choice, frozen=True, kw_only=True):
@@ -99,10 +108,12 @@ class Probe(Choice, frozen=True, kw_only=True):
 
     exactly_one: ClassVar = ("path", "grpc", "command", "tcp")
     path: Annotated[AbsolutePath | None, Meta(description="HTTP path.", examples=["/healthz"])] = None
-    grpc: Annotated[bool | None, Meta(description="The gRPC health protocol.")] = None
-    tcp: Annotated[bool | None, Meta(description="A TCP connection.")] = None
-    command: Annotated[tuple[str, ...] | None, Meta(description="A command in the container.")] = None
-    port: Annotated[Port | None, Meta(description="Default: the workload's port.")] = None
+    grpc: Annotated[bool | None, Meta(description="The gRPC health protocol.", examples=[True])] = None
+    tcp: Annotated[bool | None, Meta(description="A TCP connection.", examples=[True])] = None
+    command: Annotated[
+        tuple[str, ...] | None, Meta(description="A command in the container.", examples=[["/bin/healthy"]])
+    ] = None
+    port: Annotated[Port | None, Meta(description="Default: the workload's port.", examples=[8081])] = None
     period: Annotated[Duration, Meta(description="Between two probes.")] = "10s"
     timeout: Annotated[Duration, Meta(description="Of one probe.")] = "2s"
     failures: Annotated[Positive, Meta(description="Failures in a row that count.")] = 3
@@ -111,20 +122,20 @@ class Probe(Choice, frozen=True, kw_only=True):
 class Volume(Model, frozen=True, kw_only=True):
     """A volume and where the container sees it."""
 
-    name: Annotated[DnsLabel, Meta(description="Name of the volume.")]
-    mountPath: Annotated[str, Meta(description="Where it is mounted.", pattern="^/")]
+    name: Annotated[DnsLabel, Meta(description="Name of the volume.", examples=["cache"])]
+    mountPath: Annotated[str, Meta(description="Where it is mounted.", pattern="^/", examples=["/cache"])]
     source: Annotated[
         dict[str, Any],
         Meta(description="A Kubernetes volume source.", examples=[{"emptyDir": {"medium": "Memory"}}]),
     ]
-    readOnly: bool = False
+    readOnly: Annotated[bool, Meta(description="Mounted without writing.")] = False
 
 
 class Autoscaler(Model, frozen=True, kw_only=True):
     """A HorizontalPodAutoscaler; it then owns the replicas."""
 
-    min: Annotated[Positive, Meta(description="Fewest replicas (live).")]
-    max: Annotated[Positive, Meta(description="Most replicas (live).")]
+    min: Annotated[Positive, Meta(description="Fewest replicas (live).", examples=[2])]
+    max: Annotated[Positive, Meta(description="Most replicas (live).", examples=[12])]
     cpu: Annotated[Percent | None, Meta(description="Target CPU utilization.", examples=["70%"])] = None
     metrics: Annotated[
         tuple[dict[str, Any], ...], Meta(description="Further metrics, as autoscaling/v2 has them.")
@@ -156,14 +167,18 @@ class Workload(Choice, frozen=True, kw_only=True):
         Meta(description="A kustomize base with a Deployment, relative to the spec.", examples=["./base"]),
     ] = None
     deployment: Annotated[
-        str | None, Meta(description="Which Deployment of the base, if it has several.")
+        str | None,
+        Meta(description="Which Deployment of the base, if it has several.", examples=["fraud-detector"]),
     ] = None
-    container: Annotated[str | None, Meta(description="Which container serves, if the pod has several.")] = (
-        None
-    )
+    container: Annotated[
+        str | None, Meta(description="Which container serves, if the pod has several.", examples=["detector"])
+    ] = None
     service: Annotated[
         str | None,
-        Meta(description="Which Service of the base takes the traffic, if several select the pods."),
+        Meta(
+            description="Which Service of the base takes the traffic, if several select the pods.",
+            examples=["fraud-detector"],
+        ),
     ] = None
     port: Annotated[
         Port | None,
@@ -178,30 +193,61 @@ class Workload(Choice, frozen=True, kw_only=True):
     replicas: Annotated[
         Count | None, Meta(description="Pods per cluster (live: a change restarts nothing).", examples=[6])
     ] = None
-    autoscaler: Annotated[Autoscaler | None, Meta(description="Scale by load instead of fixed replicas.")] = (
-        None
-    )
-    command: Annotated[tuple[str, ...], Meta(description="Entrypoint instead of the image's.")] = ()
+    autoscaler: Annotated[
+        Autoscaler | None,
+        Meta(
+            description="Scale by load instead of fixed replicas.",
+            examples=[{"min": 2, "max": 12, "cpu": "60%"}],
+        ),
+    ] = None
+    command: Annotated[
+        tuple[str, ...], Meta(description="Entrypoint instead of the image's.", examples=[["/server"]])
+    ] = ()
     args: Annotated[
-        tuple[str, ...], Meta(description="Arguments. `$(cluster.name)` and the like are a cluster's own.")
+        tuple[str, ...],
+        Meta(
+            description="Arguments. `$(cluster.name)` and the like are a cluster's own.",
+            examples=[["--port", "8080"]],
+        ),
     ] = ()
     env: Annotated[
         dict[str, str | EnvSource],
         Meta(description="Environment of the serving container.", examples=[{"LOG_LEVEL": "info"}]),
     ] = {}
-    serviceAccount: Annotated[str | None, Meta(description="ServiceAccount of the pods.")] = None
-    imagePullSecrets: Annotated[tuple[str, ...], Meta(description="Secrets to pull the image with.")] = ()
-    labels: Annotated[Labels, Meta(description="Further pod labels.")] = {}
-    annotations: Annotated[Labels, Meta(description="Further pod annotations.")] = {}
-    nodeSelector: Annotated[Labels, Meta(description="Nodes that may run the pods.")] = {}
+    serviceAccount: Annotated[
+        str | None, Meta(description="ServiceAccount of the pods.", examples=["assistant"])
+    ] = None
+    imagePullSecrets: Annotated[
+        tuple[str, ...], Meta(description="Secrets to pull the image with.", examples=[["registry"]])
+    ] = ()
+    labels: Annotated[Labels, Meta(description="Further pod labels.", examples=[{"team": "search"}])] = {}
+    annotations: Annotated[
+        Labels, Meta(description="Further pod annotations.", examples=[{"prometheus.io/scrape": "true"}])
+    ] = {}
+    nodeSelector: Annotated[
+        Labels, Meta(description="Nodes that may run the pods.", examples=[{"gpu": "h100"}])
+    ] = {}
     tolerations: Annotated[
         tuple[dict[str, Any], ...], Meta(description="Taints that the pods tolerate.")
     ] = ()
     volumes: Annotated[tuple[Volume, ...], Meta(description="Volumes of the pods.")] = ()
-    resources: Annotated[Resources | None, Meta(description="Resources of the serving container.")] = None
-    readiness: Annotated[Probe | None, Meta(description="Readiness probe.")] = None
-    liveness: Annotated[Probe | None, Meta(description="Liveness probe.")] = None
-    model: Annotated[ModelArtifact | None, Meta(description="The model that is served.")] = None
+    resources: Annotated[
+        Resources | None,
+        Meta(description="Resources of the serving container.", examples=[{"limits": {"nvidia.com/gpu": 1}}]),
+    ] = None
+    readiness: Annotated[
+        Probe | None, Meta(description="Readiness probe.", examples=[{"path": "/ready"}])
+    ] = None
+    liveness: Annotated[Probe | None, Meta(description="Liveness probe.", examples=[{"path": "/alive"}])] = (
+        None
+    )
+    model: Annotated[
+        ModelArtifact | None,
+        Meta(
+            description="The model that is served.",
+            examples=[{"name": "llama-3.1-8b-instruct", "version": "2026-11-01"}],
+        ),
+    ] = None
     prompts: Annotated[
         tuple[str, ...],
         Meta(
@@ -213,7 +259,11 @@ class Workload(Choice, frozen=True, kw_only=True):
         "/prompts"
     )
     config: Annotated[
-        tuple[str, ...], Meta(description="Configuration files, relative to the spec, mounted by content.")
+        tuple[str, ...],
+        Meta(
+            description="Configuration files, relative to the spec, mounted by content.",
+            examples=[["config/tools.json"]],
+        ),
     ] = ()
     configDir: Annotated[
         str, Meta(description="Where the container sees the configuration.", pattern="^/")
@@ -232,7 +282,13 @@ class Workload(Choice, frozen=True, kw_only=True):
     mutable: Annotated[
         bool, Meta(description="Accept images without digest and models without immutable version.")
     ] = False
-    adopt: Annotated[Adopt | None, Meta(description="Take over the running Deployment of the base.")] = None
+    adopt: Annotated[
+        Adopt | None,
+        Meta(
+            description="Take over the running Deployment of the base.",
+            examples=[{"scaleDown": "progressively"}],
+        ),
+    ] = None
 
 
 class Sticky(Choice, frozen=True, kw_only=True):
@@ -258,17 +314,19 @@ class Match(Choice, frozen=True, kw_only=True):
     """How a header's or cookie's value is compared."""
 
     exactly_one: ClassVar = ("exact", "prefix", "regex")
-    exact: str | None = None
-    prefix: str | None = None
-    regex: Annotated[str | None, Meta(description="RE2, matching the whole value.")] = None
+    exact: Annotated[str | None, Meta(description="The whole value.", examples=["internal"])] = None
+    prefix: Annotated[str | None, Meta(description="How the value begins.", examples=["team-"])] = None
+    regex: Annotated[str | None, Meta(description="RE2, matching the whole value.", examples=["v[0-9]+"])] = (
+        None
+    )
 
 
 class Scale(Choice, frozen=True, kw_only=True):
     """How many canary pods stand ready during header, cookie and mirror steps."""
 
     exactly_one: ClassVar = ("replicas", "weight")
-    replicas: Annotated[Positive | None, Meta(description="A fixed number.")] = None
-    weight: Annotated[Percent | None, Meta(description="A share of the replicas.")] = None
+    replicas: Annotated[Positive | None, Meta(description="A fixed number.", examples=[2])] = None
+    weight: Annotated[Percent | None, Meta(description="A share of the replicas.", examples=["10%"])] = None
 
 
 class Step(Choice, frozen=True, kw_only=True):
@@ -299,9 +357,10 @@ class Step(Choice, frozen=True, kw_only=True):
             examples=["10%"],
         ),
     ] = None
-    scale: Annotated[Scale | None, Meta(description="Canary pods for a header, cookie or mirror step.")] = (
-        None
-    )
+    scale: Annotated[
+        Scale | None,
+        Meta(description="Canary pods for a header, cookie or mirror step.", examples=[{"replicas": 2}]),
+    ] = None
     for_: Annotated[
         DurationOrManual | None,
         Meta(
@@ -324,7 +383,7 @@ class BlueGreen(Model, frozen=True, kw_only=True):
         tuple[Host, ...], Meta(description="Hosts that reach the new version before the switch (live).")
     ] = ()
     previewReplicas: Annotated[
-        Positive | None, Meta(description="Pods of the new version before the switch.")
+        Positive | None, Meta(description="Pods of the new version before the switch.", examples=[1])
     ] = None
 
 
@@ -332,8 +391,15 @@ class Retries(Model, frozen=True, kw_only=True):
     """Istio's retries; the default of this tool is none, since inference is rarely idempotent."""
 
     attempts: Annotated[Count, Meta(description="Further attempts.")] = 0
-    perTryTimeout: Duration | None = None
-    retryOn: Annotated[str | None, Meta(examples=["connect-failure,refused-stream"])] = None
+    perTryTimeout: Annotated[
+        Duration | None, Meta(description="Longest single attempt.", examples=["2s"])
+    ] = None
+    retryOn: Annotated[
+        str | None,
+        Meta(
+            examples=["connect-failure,refused-stream"], description="Envoy's conditions for another attempt."
+        ),
+    ] = None
 
 
 class Exposure(Model, frozen=True, kw_only=True):
@@ -354,7 +420,10 @@ class Exposure(Model, frozen=True, kw_only=True):
             description="How Istio tells canary from stable. `subset`: an abort reaches users in 0.1 s; `host`: two Services, 1 s."
         ),
     ] = "subset"
-    sticky: Annotated[Sticky | None, Meta(description="Keep each user on one version.")] = None
+    sticky: Annotated[
+        Sticky | None,
+        Meta(description="Keep each user on one version.", examples=[{"cookie": "assistant-session"}]),
+    ] = None
     timeout: Annotated[Duration, Meta(description="Longest request; 0 lets streams live.")] = "0"
     retries: Annotated[Retries, Meta(description="Retries by the proxy.")] = Retries()
     idempotent: Annotated[bool, Meta(description="Requests may be sent twice; allows `mirror` steps.")] = (
@@ -367,14 +436,19 @@ class Exposure(Model, frozen=True, kw_only=True):
     steps: Annotated[
         tuple[Step, ...], Meta(description="The canary's steps; the last 100% is implicit.")
     ] = ()
-    blueGreen: Annotated[BlueGreen | None, Meta(description="Blue-green instead of steps.")] = None
+    blueGreen: Annotated[
+        BlueGreen | None,
+        Meta(description="Blue-green instead of steps.", examples=[{"promoteAfter": "5m", "observe": "10m"}]),
+    ] = None
 
 
 class SecretKey(Model, frozen=True, kw_only=True):
     """A key of a Secret that the analysis reads in the cluster; never a value."""
 
-    secret: str
-    key: str
+    secret: Annotated[
+        str, Meta(description="Name of the Secret in the app's namespace.", examples=["fiddler-api"])
+    ]
+    key: Annotated[str, Meta(description="Key in the Secret.", examples=["token"])]
 
 
 class Metric(Choice, frozen=True, kw_only=True):
@@ -407,7 +481,11 @@ class Metric(Choice, frozen=True, kw_only=True):
         ),
     ] = None
     secrets: Annotated[
-        dict[DnsLabel, SecretKey], Meta(description="Secrets as `$(secret.NAME)` in the provider.")
+        dict[DnsLabel, SecretKey],
+        Meta(
+            description="Secrets as `$(secret.NAME)` in the provider.",
+            examples=[{"fiddler": {"secret": "fiddler-api", "key": "token"}}],
+        ),
     ] = {}
     quantile: Annotated[Quantile | None, Meta(description="Of a latency preset.", examples=[0.99])] = None
     parameters: Annotated[
@@ -415,36 +493,50 @@ class Metric(Choice, frozen=True, kw_only=True):
     ] = {}
     unit: Annotated[
         Literal["ratio", "seconds", "milliseconds", "number"] | None,
-        Meta(description="Of the value; thresholds in % and ms are converted to it."),
+        Meta(description="Of the value; thresholds in % and ms are converted to it.", examples=["seconds"]),
     ] = None
     comparedTo: Annotated[
         Literal["stable"] | None,
-        Meta(description="Judge the change against the stable version: % is relative, pp percentage points."),
+        Meta(
+            description="Judge the change against the stable version: % is relative, pp percentage points.",
+            examples=["stable"],
+        ),
     ] = None
     promoteBelow: Annotated[Threshold | None, Meta(description="Good if below.", examples=["0.5%"])] = None
-    promoteAbove: Annotated[Threshold | None, Meta(description="Good if above.")] = None
+    promoteAbove: Annotated[Threshold | None, Meta(description="Good if above.", examples=["99.9%"])] = None
     rollbackAbove: Annotated[
         Threshold | None, Meta(description="Proof of a bad version if above.", examples=["1%"])
     ] = None
-    rollbackBelow: Annotated[Threshold | None, Meta(description="Proof of a bad version if below.")] = None
+    rollbackBelow: Annotated[
+        Threshold | None, Meta(description="Proof of a bad version if below.", examples=["99%"])
+    ] = None
     samples: Annotated[
         str | None,
         Meta(
-            description="PromQL that counts the requests behind the value; default: the preset's, or Istio's requests of the canary."
+            description="PromQL that counts the requests behind the value; default: the preset's, or Istio's requests of the canary.",
+            examples=["sum(increase(requests_total{$(selector)}[$(window)]))"],
         ),
     ] = None
     minimumSamples: Annotated[
-        Count | None, Meta(description="Fewer prove nothing; 0 for gauges that count nothing.")
+        Count | None, Meta(description="Fewer prove nothing; 0 for gauges that count nothing.", examples=[0])
     ] = None
     during: Annotated[
         tuple[Literal["steps", "background", "bake", "preview"], ...],
         Meta(description="When it is measured. Default: always that makes sense for it."),
     ] = ()
-    interval: Duration | None = None
-    count: Positive | None = None
-    failureLimit: Count | None = None
-    consecutiveErrorLimit: Count | None = None
-    consecutiveSuccessLimit: Positive | None = None
+    interval: Annotated[
+        Duration | None, Meta(description="Instead of the analysis' own.", examples=["30s"])
+    ] = None
+    count: Annotated[Positive | None, Meta(description="Instead of the analysis' own.", examples=[10])] = None
+    failureLimit: Annotated[Count | None, Meta(description="Instead of the analysis' own.", examples=[1])] = (
+        None
+    )
+    consecutiveErrorLimit: Annotated[
+        Count | None, Meta(description="Instead of the analysis' own.", examples=[30])
+    ] = None
+    consecutiveSuccessLimit: Annotated[
+        Positive | None, Meta(description="Instead of the analysis' own.", examples=[3])
+    ] = None
 
 
 class Analysis(Model, frozen=True, kw_only=True):
@@ -485,9 +577,9 @@ class Window(Model, frozen=True, kw_only=True):
             examples=["Mon-Thu"],
         ),
     ]
-    from_: Annotated[str, Meta(pattern="^([01][0-9]|2[0-3]):[0-5][0-9]$", examples=["09:00"])] = field(
-        name="from"
-    )
+    from_: Annotated[
+        str, Meta(pattern="^([01][0-9]|2[0-3]):[0-5][0-9]$", examples=["09:00"], description="When it opens.")
+    ] = field(name="from")
     to: Annotated[
         str,
         Meta(
@@ -507,7 +599,9 @@ class Wave(Choice, frozen=True, kw_only=True):
 
     at_most_one: ClassVar = ("clusters", "selector", "share")
     name: Annotated[WaveName, Meta(description="Name of the wave.", examples=["pilot"])]
-    clusters: Annotated[tuple[ClusterName, ...] | None, Meta(description="By name.")] = None
+    clusters: Annotated[
+        tuple[ClusterName, ...] | None, Meta(description="By name.", examples=[["eu-west-1a"]])
+    ] = None
     selector: Annotated[
         Labels | None, Meta(description="By labels, all of which match.", examples=[{"region": "eu"}])
     ] = None
@@ -520,7 +614,8 @@ class Wave(Choice, frozen=True, kw_only=True):
     ] = None
     seed: Annotated[str, Meta(description="Another seed draws other clusters for `share`.")] = ""
     maxConcurrency: Annotated[
-        CountOrPercent | None, Meta(description="Clusters of the wave under way at once; default all.")
+        CountOrPercent | None,
+        Meta(description="Clusters of the wave under way at once; default all.", examples=[2, "25%"]),
     ] = None
     minSuccessTime: Annotated[
         Duration, Meta(description="Bake: measured after the cluster is fully on the release.")
@@ -550,28 +645,56 @@ class Override(Model, frozen=True, kw_only=True):
     """What is different on some clusters. Later ones win."""
 
     clusters: Annotated[tuple[ClusterName, ...], Meta(description="By name.")] = ()
-    selector: Annotated[Labels, Meta(description="By labels, all of which match.")] = {}
-    resources: Annotated[
-        Resources | None, Meta(description="Instead of the workload's (frozen: changes pods).")
-    ] = None
-    env: Annotated[Labels, Meta(description="Merged over the workload's (frozen: changes pods).")] = {}
-    nodeSelector: Annotated[
-        Labels, Meta(description="Merged over the workload's (frozen: changes pods).")
+    selector: Annotated[
+        Labels, Meta(description="By labels, all of which match.", examples=[{"tier": "edge"}])
     ] = {}
-    replicas: Annotated[Count | None, Meta(description="Pods (live).")] = None
-    minReplicas: Annotated[Positive | None, Meta(description="Of the autoscaler (live).")] = None
-    maxReplicas: Annotated[Positive | None, Meta(description="Of the autoscaler (live).")] = None
-    hosts: Annotated[tuple[Host, ...] | None, Meta(description="Instead of the exposure's (live).")] = None
-    gateways: Annotated[tuple[str, ...] | None, Meta(description="Instead of the exposure's (live).")] = None
-    metrics: Annotated[Addresses | None, Meta(description="Metric servers (live).")] = None
+    resources: Annotated[
+        Resources | None,
+        Meta(
+            description="Instead of the workload's (frozen: changes pods).",
+            examples=[{"limits": {"nvidia.com/gpu": 2}}],
+        ),
+    ] = None
+    env: Annotated[
+        Labels,
+        Meta(
+            description="Merged over the workload's (frozen: changes pods).", examples=[{"MAX_BATCH": "16"}]
+        ),
+    ] = {}
+    nodeSelector: Annotated[
+        Labels,
+        Meta(description="Merged over the workload's (frozen: changes pods).", examples=[{"gpu": "l4"}]),
+    ] = {}
+    replicas: Annotated[Count | None, Meta(description="Pods (live).", examples=[2])] = None
+    minReplicas: Annotated[Positive | None, Meta(description="Of the autoscaler (live).", examples=[1])] = (
+        None
+    )
+    maxReplicas: Annotated[Positive | None, Meta(description="Of the autoscaler (live).", examples=[4])] = (
+        None
+    )
+    hosts: Annotated[
+        tuple[Host, ...] | None,
+        Meta(description="Instead of the exposure's (live).", examples=[["assistant.eu.acme.example"]]),
+    ] = None
+    gateways: Annotated[
+        tuple[str, ...] | None,
+        Meta(description="Instead of the exposure's (live).", examples=[["istio-ingress/public"]]),
+    ] = None
+    metrics: Annotated[
+        Addresses | None,
+        Meta(
+            description="Metric servers (live).",
+            examples=[{"prometheus": "http://thanos-query.monitoring:9090"}],
+        ),
+    ] = None
 
 
 class Canary(Model, frozen=True, kw_only=True):
     """A service, how its versions are exposed, what proves them, and which clusters get them when."""
 
-    apiVersion: ApiVersion
-    kind: Literal["Canary"]
-    metadata: CanaryMetadata
+    apiVersion: Annotated[ApiVersion, Meta(description="Version of this format.")]
+    kind: Annotated[Literal["Canary"], Meta(description="What the file declares.")]
+    metadata: Annotated[CanaryMetadata, Meta(description="Which app this is.")]
     version: Annotated[
         str,
         Meta(
@@ -585,17 +708,24 @@ class Canary(Model, frozen=True, kw_only=True):
         Literal["argo-rollouts"], Meta(description="The controller that moves the traffic.")
     ] = "argo-rollouts"
     routing: Annotated[Literal["istio"], Meta(description="What splits the traffic.")] = "istio"
-    workload: Workload
-    exposure: Exposure = Exposure()
-    analysis: Analysis = Analysis()
+    workload: Annotated[Workload, Meta(description="What runs.")]
+    exposure: Annotated[
+        Exposure, Meta(description="How requests reach it, and how a new version meets them.")
+    ] = Exposure()
+    analysis: Annotated[Analysis, Meta(description="What proves a version good or bad.")] = Analysis()
     waves: Annotated[
-        tuple[Wave, ...], Meta(description="In order; a cluster is in the first that matches.", min_length=1)
+        tuple[Wave, ...],
+        Meta(
+            description="In order; a cluster is in the first that matches.",
+            min_length=1,
+            examples=[[{"name": "pilot", "clusters": ["eu-west-1a"]}, {"name": "rest"}]],
+        ),
     ]
     hotfixWaves: Annotated[
         tuple[Wave, ...], Meta(description="Instead of `waves` when `urgency: hotfix`.")
     ] = ()
     overrides: Annotated[tuple[Override, ...], Meta(description="What is different on some clusters.")] = ()
-    rollback: Rollback = Rollback()
+    rollback: Annotated[Rollback, Meta(description="What going back means.")] = Rollback()
     onNewRelease: Annotated[
         Literal["queue", "replace"],
         Meta(description="A release that comes while another is under way waits, or replaces it."),

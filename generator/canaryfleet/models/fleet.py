@@ -12,19 +12,25 @@ DEFAULT_SELECTOR = 'namespace="$(namespace)",pod=~"$(rollout)-$(hash)-.*"'
 class Freeze(Model, frozen=True, kw_only=True):
     """A time in which no wave moves; rollbacks may."""
 
-    name: Annotated[str, Meta(examples=["year-end"])]
-    from_: Annotated[Instant, Meta(examples=["2026-12-20T00:00:00Z"])] = field(name="from")
-    to: Annotated[Instant, Meta(examples=["2027-01-04T00:00:00Z"])]
-    why: str = ""
+    name: Annotated[str, Meta(examples=["year-end"], description="Name, for messages.")]
+    from_: Annotated[Instant, Meta(examples=["2026-12-20T00:00:00Z"], description="When it begins.")] = field(
+        name="from"
+    )
+    to: Annotated[Instant, Meta(examples=["2027-01-04T00:00:00Z"], description="When it has ended.")]
+    why: Annotated[str, Meta(description="Shown to those who wait.", examples=["the busiest weeks"])] = ""
 
 
 class Forge(Model, frozen=True, kw_only=True):
     """Where pull requests are opened. Credentials come from the environment, never from here."""
 
-    type: Literal["local", "github", "gitea"] = "local"
-    repository: Annotated[str | None, Meta(examples=["acme/fleet"])] = None
+    type: Annotated[Literal["local", "github", "gitea"], Meta(description="Which forge it is.")] = "local"
+    repository: Annotated[str | None, Meta(examples=["acme/fleet"], description="Owner and name.")] = None
     url: Annotated[
-        str | None, Meta(description="Base address of the forge's API, if not the public one.")
+        str | None,
+        Meta(
+            description="Base address of the forge's API, if not the public one.",
+            examples=["https://git.acme.example/api/v1"],
+        ),
     ] = None
 
 
@@ -42,12 +48,14 @@ class Metrics(Addresses, frozen=True, kw_only=True):
 class Fleet(Model, frozen=True, kw_only=True):
     """Settings that all apps of the repository share."""
 
-    apiVersion: ApiVersion
-    kind: Literal["Fleet"]
-    metadata: Metadata
+    apiVersion: Annotated[ApiVersion, Meta(description="Version of this format.")]
+    kind: Annotated[Literal["Fleet"], Meta(description="What the file declares.")]
+    metadata: Annotated[Metadata, Meta(description="Name of the fleet.")]
     paused: Annotated[bool, Meta(description="Nothing moves anywhere; rollbacks may.")] = False
     defaultBranch: Annotated[str, Meta(description="The branch whose releases are frozen.")] = "main"
-    forge: Forge = Forge()
-    metrics: Metrics = Metrics()
-    labels: Annotated[Labels, Meta(description="Labels for every generated object.")] = {}
+    forge: Annotated[Forge, Meta(description="Where pull requests are opened.")] = Forge()
+    metrics: Annotated[Metrics, Meta(description="Metric servers where a cluster names none.")] = Metrics()
+    labels: Annotated[
+        Labels, Meta(description="Labels for every generated object.", examples=[{"owner": "platform"}])
+    ] = {}
     freezes: Annotated[tuple[Freeze, ...], Meta(description="Times in which no wave moves.")] = ()
