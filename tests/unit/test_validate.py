@@ -5,10 +5,11 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from canaryfleet.engines.argo_rollouts.validate import CODES, EVERY_KIND, RULES, Violation, validate
-from canaryfleet.engines.argo_rollouts.validate import go_duration_seconds as go_seconds
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+
+from canaryfleet.engines.argo_rollouts.validate import CODES, EVERY_KIND, RULES, Violation, validate
+from canaryfleet.engines.argo_rollouts.validate import go_duration_seconds as go_seconds
 
 Object = dict[str, Any]
 Objects = list[Object]
@@ -444,9 +445,14 @@ MUTATIONS: list[tuple[str, str, str, str, Any]] = [
     ("CF228", "subset", ROLLOUT, f"{MAIN}.env.2.value", "x"),
     ("CF228", "subset", ROLLOUT, f"{MAIN}.env.0", {"name": "A", "valueFrom": {}}),
     ("CF228", "adopted", "Deployment", f"{MAIN}.image", ""),
+    ("CF228", "subset", ROLLOUT, f"{MAIN}.env.2.valueFrom.configMapKeyRef.name", REMOVE),
+    ("CF228", "subset", ROLLOUT, f"{MAIN}.env.2.valueFrom", {"secretKeyRef": {"name": "a"}}),
+    ("CF228", "subset", ROLLOUT, f"{MAIN}.envFrom.0", {}),
+    ("CF228", "subset", ROLLOUT, f"{MAIN}.envFrom.0", {"secretRef": {"name": "A"}}),
     ("CF228+CF232", "subset", ROLLOUT, f"{POD}.containers", []),
     ("CF229", "subset", ROLLOUT, f"{POD}.restartPolicy", "Never"),
     ("CF229", "subset", ROLLOUT, f"{POD}.activeDeadlineSeconds", 5),
+    ("CF229", "subset", ROLLOUT, f"{POD}.serviceAccountName", "Assistant"),
     ("CF229", "subset", ROLLOUT, f"{POD}.terminationGracePeriodSeconds", -5),
     *(
         ("CF230", "subset", ROLLOUT, f"{MAIN}.resources.limits", merge(**{name: value}))
@@ -461,6 +467,9 @@ MUTATIONS: list[tuple[str, str, str, str, Any]] = [
     ("CF231", "subset", ROLLOUT, f"{MAIN}.volumeMounts.0.subPath", "../x"),
     ("CF231", "subset", ROLLOUT, f"{MAIN}.volumeMounts", add({"name": "prompts", "mountPath": "/prompts"})),
     ("CF231", "subset", ROLLOUT, f"{POD}.volumes", add({"name": "prompts"})),
+    ("CF231", "subset", ROLLOUT, f"{POD}.volumes.0.configMap", {}),
+    ("CF231", "subset", ROLLOUT, f"{POD}.volumes.0.configMap.items.0.path", REMOVE),
+    ("CF231", "subset", ROLLOUT, f"{POD}.volumes", add({"name": "key", "secret": {"name": "tls"}})),
     ("CF231", "subset", ROLLOUT, f"{POD}.volumes", add({"name": "a.b"})),
     ("CF231", "subset", ROLLOUT, f"{POD}.volumes", add({"name": "two", "emptyDir": {}, "hostPath": {"path": "/"}})),
     ("CF232", "subset", ROLLOUT, f"{MAIN}.ports.1.containerPort", 70000),

@@ -1423,6 +1423,28 @@ def _environment(item: Object, path: Path, container: dict[Any, Any]) -> Iterato
         source = variable.get("valueFrom")
         if isinstance(source, dict) and len([key for key, value in source.items() if value is not None]) != 1:
             yield _bad(item, (*here, "valueFrom"), "CF228", f"{_short(name)} has not exactly one source")
+        for key in ("configMapKeyRef", "secretKeyRef"):
+            yield from _reference(item, (*here, "valueFrom", key), _at(source, key), "CF228", key=True)
+    for here, one in _each(container.get("envFrom"), (*path, "envFrom")):
+        given = [key for key in ("configMapRef", "secretRef") if one.get(key) is not None]
+        if len(given) != 1:
+            yield _bad(item, here, "CF228", "not exactly one of configMapRef and secretRef")
+        for key in given:
+            yield from _reference(item, (*here, key), one[key], "CF228")
+
+
+def _reference(
+    item: Object, path: Path, reference: Any, code: str, *, name: str = "name", key: bool = False
+) -> Iterator[Violation]:
+    """A pod's reference to a ConfigMap or Secret has a name, and a key where it needs one."""
+    if not isinstance(reference, dict):
+        return
+    text = _text(reference.get(name))
+    if not _is_subdomain(text):
+        message = f"{_short(text)} can't name an object" if text else "the reference names nothing"
+        yield _bad(item, (*path, name), code, message)
+    if key and not _CONFIG_KEY.fullmatch(_text(reference.get("key"))):
+        yield _bad(item, (*path, "key"), code, "the reference has no key")
 
 
 def _pod_settings(item: Object, world: World) -> Iterator[Violation]:
@@ -1436,6 +1458,10 @@ def _pod_settings(item: Object, world: World) -> Iterator[Violation]:
             f"restartPolicy is {_short(policy)}",
             "Always is the only one here",
         )
+    account = _text(_at(item, *_pod_path("serviceAccountName")))
+    if account and not _is_subdomain(account):
+        message = f"{_short(account)} can't name a ServiceAccount"
+        yield _bad(item, _pod_path("serviceAccountName"), "CF229", message)
     if _at(item, *_pod_path("activeDeadlineSeconds")) is not None:
         yield _bad(
             item,
@@ -1556,6 +1582,11 @@ def _volumes(item: Object, world: World) -> Iterator[Violation]:
                 f"the volume is several things: {', '.join(sorted(sources))}",
                 "one volume for each",
             )
+        for key, field in (("configMap", "name"), ("secret", "secretName")):
+            yield from _reference(item, (*path, key), volume.get(key), "CF231", name=field)
+            for here, one in _each(_at(volume, key, "items"), (*path, key, "items")):
+                if not _text(one.get("key")) or not _text(one.get("path")):
+                    yield _bad(item, here, "CF231", "an item needs key and path")
     for path, container in _containers(item):
         yield from _mounts(item, path, container, names)
 
