@@ -4,17 +4,14 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from canaryfleet import metrics, waves
+from canaryfleet import metrics
 from canaryfleet.digest import ID_LENGTH, digest, sha256
 from canaryfleet.emit import emit, emit_all
 from canaryfleet.engines import argo_rollouts
 from canaryfleet.engines.argo_rollouts import Identity, Rendered
-from canaryfleet.errors import WARNING, Issue
-from canaryfleet.live import Settings, frozen_part, resolve, unresolved
+from canaryfleet.errors import Issue
+from canaryfleet.live import frozen_part
 from canaryfleet.models.base import API_VERSION
-from canaryfleet.models.canary import Canary
-from canaryfleet.models.cluster import Cluster
-from canaryfleet.models.fleet import Fleet
 from canaryfleet.models.release import (
     LiveShape,
     Release,
@@ -23,29 +20,14 @@ from canaryfleet.models.release import (
     ReleaseMetric,
     ReleaseWave,
 )
-from canaryfleet.nearest import nearest
-from canaryfleet.quantity import duration
+from canaryfleet.resolve import Inputs, Plan, resolve
 from canaryfleet.routing import istio
 from canaryfleet.routing.istio import Routing
-from canaryfleet.variables import of_cluster
-from canaryfleet.workload import build
 from canaryfleet.workload.base import frozen_base
-from canaryfleet.workload.objects import Bounds, Object, Workload
-from canaryfleet.workload.pod import Pod, pod, unknown_variables
+from canaryfleet.workload.objects import Bounds, Object
+from canaryfleet.workload.pod import Pod
 
 GENERATED = "Made by canaryfleet; frozen. A change is a new release."
-
-
-class Inputs(NamedTuple):
-    """All that a release is made of. `data`: the spec as it was read; `files`: by path as written."""
-
-    spec: Canary
-    data: dict[str, Any]
-    base: Sequence[Object] | None
-    files: Mapping[str, bytes]
-    fleet: Fleet
-    clusters: Mapping[str, Cluster]
-    tools: Mapping[str, str]
 
 
 class Frozen(NamedTuple):
@@ -64,192 +46,12 @@ class Outcome(NamedTuple):
 
 
 def freeze(inputs: Inputs) -> Outcome:
-    """Resolve everything; all issues of the spec are found, not only the first."""
-    spec = inputs.spec
-    members = waves.resolve(spec.metadata.name, spec.waves_in_force(), inputs.clusters)
-    issues = [*_wave_issues(inputs, members), *argo_rollouts.check(spec)]
-    built = build(spec, inputs.base, inputs.files)
-    issues += built.issues
-    if built.workload is None:
-        probe = metrics.resolve(spec.analysis, _context(inputs, spec.metadata.name))
-        return Outcome(None, (*issues, *_below("analysis", probe.issues)))
-    workload = built.workload
-    issues += istio.check(spec, workload)
-    context = _context(inputs, workload.service["metadata"]["name"])
-    resolved = metrics.resolve(spec.analysis, context)
-    issues += _below("analysis", resolved.issues)
-    issues += _bake_issues(spec, resolved.measures)
-    issues += _live_issues(inputs, workload.bounds, resolved.measures)
-    pods = _pods(inputs, workload, [name for names in members.values() for name in names])
-    issues += pods.issues
-    if any(issue.severity != WARNING for issue in issues):
-        return Outcome(None, tuple(issues))
-    plan = _Plan(inputs, workload, resolved.measures, members, pods, metrics.requests(context))
-    return Outcome(_frozen(plan), tuple(issues))
+    """Resolve a spec and make its release; all issues of the spec are found, not only the first."""
+    found = resolve(inputs)
+    return Outcome(_frozen(found.plan) if found.plan else None, found.issues)
 
 
-def _below(head: str, issues: Iterable[Issue]) -> list[Issue]:
-    return [issue._replace(path=(head, *issue.path)) for issue in issues]
-
-
-def _context(inputs: Inputs, service: str) -> metrics.Context:
-    spec = inputs.spec
-    return metrics.Context(
-        app=spec.metadata.name,
-        namespace=spec.metadata.namespace,
-        service=service,
-        services="|".join(istio.service_names(spec, service)),
-        protocol=spec.exposure.protocol,
-        selector=inputs.fleet.metrics.selector,
-        strategy="blueGreen" if spec.exposure.blueGreen else "canary",
-    )
-
-
-# What can be wrong between the spec and the fleet
-
-
-def _wave_issues(inputs: Inputs, members: Mapping[str, Sequence[str]]) -> Iterable[Issue]:
-    spec = inputs.spec
-    for key in ("waves", "hotfixWaves"):
-        seen: set[str] = set()
-        for index, wave in enumerate(getattr(spec, key)):
-            if wave.name in seen:
-                yield Issue(
-                    (key, index, "name"),
-                    "CF101",
-                    f"a second wave is named {wave.name}",
-                    "give each wave its own name",
-                )
-            seen.add(wave.name)
-            yield from _unknown_clusters(inputs, (key, index, "clusters"), wave.clusters or ())
-    for index, override in enumerate(spec.overrides):
-        yield from _unknown_clusters(inputs, ("overrides", index, "clusters"), override.clusters)
-    placed = {name for names in members.values() for name in names}
-    key = "hotfixWaves" if spec.waves_in_force() is not spec.waves else "waves"
-    for name, cluster in sorted(inputs.clusters.items()):
-        if cluster.lifecycle == "active" and name not in placed:
-            yield Issue(
-                (key,),
-                "CF102",
-                f"cluster {name} is in no wave",
-                "add it to one, or end with a wave that names no clusters: it takes the rest",
-            )
-    for index, wave in enumerate(spec.waves_in_force()):
-        if not members[wave.name]:
-            yield Issue(
-                (key, index),
-                "CF103",
-                f"wave {wave.name} has no cluster",
-                "no cluster matches that is in no earlier wave",
-                WARNING,
-            )
-
-
-def _unknown_clusters(inputs: Inputs, at: tuple[str | int, ...], names: Sequence[str]) -> Iterable[Issue]:
-    for index, name in enumerate(names):
-        if name not in inputs.clusters:
-            yield Issue((*at, index), "CF104", f"no cluster is named {name}", nearest(name, inputs.clusters))
-
-
-def _bake_issues(spec: Canary, measures: Sequence[metrics.Measure]) -> Iterable[Issue]:
-    if any(metrics.BAKE in measure.during for measure in measures):
-        return
-    for key in ("waves", "hotfixWaves"):
-        for index, wave in enumerate(getattr(spec, key)):
-            if duration(wave.minSuccessTime):
-                yield Issue(
-                    (key, index, "minSuccessTime"),
-                    "CF105",
-                    "nothing can be measured while it bakes",
-                    "add a Prometheus metric with a rollback threshold of its own, or remove it",
-                )
-
-
-def _live_issues(inputs: Inputs, bounds: Bounds, measures: Sequence[metrics.Measure]) -> Iterable[Issue]:
-    settings = Settings(inputs.spec, bounds, inputs.fleet)
-    prometheus = any(measure.provider == "prometheus" for measure in measures)
-    for name, cluster in sorted(inputs.clusters.items()):
-        live = resolve(settings, cluster)
-        for variable in sorted(unresolved(live)):
-            yield Issue(
-                ("exposure",),
-                "CF106",
-                f"cluster {name} has no $({variable})",
-                "add it to the cluster's `variables`",
-            )
-        if prometheus and not live.address.startswith(("http://", "https://")):
-            said = f"has {live.address!r}" if live.address else "is not known"
-            yield Issue(
-                ("analysis", "metrics"),
-                "CF107",
-                f"the Prometheus address of cluster {name} {said}",
-                "set `metrics.prometheus` in the cluster's file or in fleet.yaml to http://… or https://…",
-            )
-        if live.hosts and not live.gateways:
-            yield Issue(
-                ("exposure", "hosts"),
-                "CF108",
-                f"on {name} no gateway takes the hosts",
-                "add `exposure.gateways`",
-            )
-        if live.minimum is not None and live.maximum is not None and live.minimum > live.maximum:
-            yield Issue(
-                ("workload",),
-                "CF109",
-                f"on {name} the autoscaler's bounds are {live.minimum} to {live.maximum}",
-                "the minimum must not exceed the maximum",
-            )
-
-
-# Pods of the clusters
-
-
-class _Pods(NamedTuple):
-    base: Pod
-    by_cluster: dict[str, Pod]
-    issues: list[Issue]
-
-
-def _pods(inputs: Inputs, workload: Workload, members: Sequence[str]) -> _Pods:
-    """Each member's pod; clusters with the same overrides and variables share one."""
-    overrides = inputs.spec.overrides
-    made: dict[Any, Pod] = {}
-    by_cluster: dict[str, Pod] = {}
-    issues: list[Issue] = []
-    used = unknown_variables([workload.template, [item.env for item in overrides]], {})
-    for name in members:
-        cluster = inputs.clusters[name]
-        variables = of_cluster(name, cluster.metadata.labels, cluster.variables)
-        for missing in sorted(used - set(variables)):
-            issues.append(
-                Issue(
-                    ("workload",),
-                    "CF106",
-                    f"cluster {name} has no $({missing})",
-                    "add it to the cluster's `variables`",
-                )
-            )
-        chosen = waves.overrides_of(overrides, cluster)
-        key = (tuple(chosen), tuple(variables.get(item) for item in sorted(used)))
-        if key not in made:
-            made[key] = pod(workload, [overrides[index] for index in chosen], variables)
-        by_cluster[name] = made[key]
-    return _Pods(pod(workload, [], {}), by_cluster, issues)
-
-
-# The release
-
-
-class _Plan(NamedTuple):
-    inputs: Inputs
-    workload: Workload
-    measures: tuple[metrics.Measure, ...]
-    members: Mapping[str, tuple[str, ...]]
-    pods: _Pods
-    requests: str
-
-
-def _frozen(plan: _Plan) -> Frozen:
+def _frozen(plan: Plan) -> Frozen:
     spec, workload = plan.inputs.spec, plan.workload
     full = release_digest(plan.inputs)
     identity = Identity(f"{spec.version}-{full[:ID_LENGTH]}", workload.digest)
@@ -278,7 +80,7 @@ def release_digest(inputs: Inputs) -> str:
 
 
 def _release_files(
-    plan: _Plan, routing: Routing, rendered: Rendered, variants: Mapping[str, Pod]
+    plan: Plan, routing: Routing, rendered: Rendered, variants: Mapping[str, Pod]
 ) -> dict[str, bytes]:
     parts: dict[str, list[Object]] = {
         "rollout.yaml": [],
@@ -323,7 +125,7 @@ def _kustomization(kind: str, body: Mapping[str, Any]) -> bytes:
     return emit(head | dict(body), header=GENERATED).encode()
 
 
-def _variant(plan: _Plan, made: Pod, *, analysis: bool) -> bytes:
+def _variant(plan: Plan, made: Pod, *, analysis: bool) -> bytes:
     """A component that makes the base's pods those of some clusters."""
     adopted = plan.inputs.spec.workload.adopt is not None
     deployment = (plan.workload.deployment or {}).get("metadata", {}).get("name")
@@ -395,7 +197,7 @@ def _plain(model: Any) -> Any:
 
 
 def _release(
-    plan: _Plan,
+    plan: Plan,
     full: str,
     identity: Identity,
     rendered: Rendered,
@@ -445,7 +247,7 @@ def _metric(measure: metrics.Measure) -> ReleaseMetric:
     )
 
 
-def _wave(plan: _Plan, index: int) -> ReleaseWave:
+def _wave(plan: Plan, index: int) -> ReleaseWave:
     wave = plan.inputs.spec.waves_in_force()[index]
     return ReleaseWave(
         name=wave.name,
@@ -458,7 +260,7 @@ def _wave(plan: _Plan, index: int) -> ReleaseWave:
     )
 
 
-def _cluster(plan: _Plan, name: str) -> ReleaseCluster:
+def _cluster(plan: Plan, name: str) -> ReleaseCluster:
     cluster, made = plan.inputs.clusters[name], plan.pods.by_cluster[name]
     return ReleaseCluster(
         pod=made.digest,

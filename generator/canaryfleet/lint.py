@@ -7,12 +7,12 @@ from typing import NamedTuple
 from canaryfleet import overlay
 from canaryfleet.engines.argo_rollouts import validate
 from canaryfleet.errors import ERROR, Finding, Issue
-from canaryfleet.freeze import Frozen, Inputs, freeze
+from canaryfleet.freeze import Frozen, freeze
 from canaryfleet.live import Settings, resolve
 from canaryfleet.manifests import Builder, Object, sort_key
 from canaryfleet.models.release import Release
 from canaryfleet.repo import OVERLAYS, Repository, Spec, overlay_path
-from canaryfleet.schedule import zone_exists
+from canaryfleet.resolve import Inputs
 
 # Where in the spec a violation of a generated object most likely comes from.
 SOURCES: dict[str, tuple[str, ...]] = {
@@ -38,7 +38,7 @@ def check(repository: Repository, previous: Mapping[str, Release]) -> Checked:
     owners: dict[tuple[str, ...], str] = {}
     for app, spec in repository.specs.items():
         outcome = freeze(inputs(repository, spec))
-        issues = [*outcome.issues, *_windows(spec)]
+        issues = list(outcome.issues)
         if outcome.frozen is not None:
             issues += _moved(outcome.frozen.release, previous.get(app))
             samples = list(_samples(repository, spec, outcome.frozen))
@@ -62,27 +62,6 @@ def inputs(repository: Repository, spec: Spec) -> Inputs:
 def located(spec: Spec, issue: Issue) -> Finding:
     """An issue with its place in the spec's file."""
     return Finding(spec.document.place(issue.path), issue.code, issue.message, issue.remedy, issue.severity)
-
-
-def _windows(spec: Spec) -> Iterator[Issue]:
-    for key in ("waves", "hotfixWaves"):
-        for index, wave in enumerate(getattr(spec.model, key)):
-            for number, window in enumerate(wave.windows):
-                at = (key, index, "windows", number)
-                if not zone_exists(window.timezone):
-                    yield Issue(
-                        (*at, "timezone"),
-                        "CF141",
-                        f"there is no time zone {window.timezone}",
-                        "an IANA name such as Europe/Berlin",
-                    )
-                if window.from_ == window.to:
-                    yield Issue(
-                        at,
-                        "CF141",
-                        "the window is never open",
-                        "`to` is exclusive; 00:00 to 24:00 is a whole day",
-                    )
 
 
 def _moved(release: Release, previous: Release | None) -> Iterator[Issue]:

@@ -16,7 +16,7 @@ _EXACT = Context(prec=80, traps=[Inexact, InvalidOperation])
 _NUMBER = r"[0-9]{1,15}(?:\.[0-9]{1,20})?"
 _PERCENT = re.compile(rf"({_NUMBER})%")
 _PARTS: dict[str, int | Decimal] = {"d": 86_400, "h": 3_600, "m": 60, "s": 1, "ms": Decimal("0.001")}
-_DURATION = re.compile("".join(rf"(?:({_NUMBER}){unit})?" for unit in ("d", "h", "m(?!s)", "s", "ms")))
+_DURATION = re.compile("".join(rf"(?:({_NUMBER}){unit})?" for unit in _PARTS))
 _LONGEST = 100 * 365 * 86_400
 
 

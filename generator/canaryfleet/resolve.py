@@ -1,0 +1,248 @@
+"""Resolving: what a spec means on a fleet - waves, pods, measures - and everything that is wrong with it."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from canaryfleet import metrics, waves
+from canaryfleet.engines import argo_rollouts
+from canaryfleet.errors import WARNING, Issue
+from canaryfleet.live import Settings, unresolved
+from canaryfleet.live import resolve as resolve_live
+from canaryfleet.models.canary import Canary
+from canaryfleet.models.cluster import Cluster
+from canaryfleet.models.fleet import Fleet
+from canaryfleet.nearest import nearest
+from canaryfleet.quantity import duration
+from canaryfleet.routing import istio
+from canaryfleet.schedule import zone_exists
+from canaryfleet.variables import of_cluster
+from canaryfleet.workload import build
+from canaryfleet.workload.objects import Bounds, Object, Workload
+from canaryfleet.workload.pod import Pod, pod, unknown_variables
+
+
+class Inputs(NamedTuple):
+    """All that a release is made of. `data`: the spec as it was read; `files`: by path as written."""
+
+    spec: Canary
+    data: dict[str, Any]
+    base: Sequence[Object] | None
+    files: Mapping[str, bytes]
+    fleet: Fleet
+    clusters: Mapping[str, Cluster]
+    tools: Mapping[str, str]
+
+
+class Pods(NamedTuple):
+    """The pods of the release's base, and of each member of its waves."""
+
+    base: Pod
+    by_cluster: dict[str, Pod]
+    issues: list[Issue]
+
+
+class Plan(NamedTuple):
+    """A spec resolved on a fleet: all that the files of a release are made of."""
+
+    inputs: Inputs
+    workload: Workload
+    measures: tuple[metrics.Measure, ...]
+    members: Mapping[str, tuple[str, ...]]
+    pods: Pods
+    requests: str
+
+
+class Resolved(NamedTuple):
+    """A plan, unless one of the issues (paths in the spec) is an error."""
+
+    plan: Plan | None
+    issues: tuple[Issue, ...]
+
+
+def resolve(inputs: Inputs) -> Resolved:
+    """Resolve everything; all issues of the spec are found, not only the first."""
+    spec = inputs.spec
+    members = waves.resolve(spec.metadata.name, spec.waves_in_force(), inputs.clusters)
+    issues = [*_wave_issues(inputs, members), *_window_issues(spec), *argo_rollouts.check(spec)]
+    built = build(spec, inputs.base, inputs.files)
+    issues += built.issues
+    if built.workload is None:
+        probe = metrics.resolve(spec.analysis, _context(inputs, spec.metadata.name))
+        return Resolved(None, (*issues, *_below("analysis", probe.issues)))
+    workload = built.workload
+    issues += istio.check(spec, workload)
+    context = _context(inputs, workload.service["metadata"]["name"])
+    resolved = metrics.resolve(spec.analysis, context)
+    issues += _below("analysis", resolved.issues)
+    issues += _bake_issues(spec, resolved.measures)
+    issues += _live_issues(inputs, workload.bounds, resolved.measures)
+    pods = _pods(inputs, workload, [name for names in members.values() for name in names])
+    issues += pods.issues
+    if any(issue.severity != WARNING for issue in issues):
+        return Resolved(None, tuple(issues))
+    plan = Plan(inputs, workload, resolved.measures, members, pods, metrics.requests(context))
+    return Resolved(plan, tuple(issues))
+
+
+def _below(head: str, issues: Iterable[Issue]) -> list[Issue]:
+    return [issue._replace(path=(head, *issue.path)) for issue in issues]
+
+
+def _context(inputs: Inputs, service: str) -> metrics.Context:
+    spec = inputs.spec
+    return metrics.Context(
+        app=spec.metadata.name,
+        namespace=spec.metadata.namespace,
+        service=service,
+        services="|".join(istio.service_names(spec, service)),
+        protocol=spec.exposure.protocol,
+        selector=inputs.fleet.metrics.selector,
+        strategy="blueGreen" if spec.exposure.blueGreen else "canary",
+    )
+
+
+# What can be wrong between the spec and the fleet
+
+
+def _wave_issues(inputs: Inputs, members: Mapping[str, Sequence[str]]) -> Iterable[Issue]:
+    spec = inputs.spec
+    for key in ("waves", "hotfixWaves"):
+        seen: set[str] = set()
+        for index, wave in enumerate(getattr(spec, key)):
+            if wave.name in seen:
+                yield Issue(
+                    (key, index, "name"),
+                    "CF101",
+                    f"a second wave is named {wave.name}",
+                    "give each wave its own name",
+                )
+            seen.add(wave.name)
+            yield from _unknown_clusters(inputs, (key, index, "clusters"), wave.clusters or ())
+    for index, override in enumerate(spec.overrides):
+        yield from _unknown_clusters(inputs, ("overrides", index, "clusters"), override.clusters)
+    placed = {name for names in members.values() for name in names}
+    key = "hotfixWaves" if spec.waves_in_force() is not spec.waves else "waves"
+    for name, cluster in sorted(inputs.clusters.items()):
+        if cluster.lifecycle == "active" and name not in placed:
+            yield Issue(
+                (key,),
+                "CF102",
+                f"cluster {name} is in no wave",
+                "add it to one, or end with a wave that names no clusters: it takes the rest",
+            )
+    for index, wave in enumerate(spec.waves_in_force()):
+        if not members[wave.name]:
+            yield Issue(
+                (key, index),
+                "CF103",
+                f"wave {wave.name} has no cluster",
+                "no cluster matches that is in no earlier wave",
+                WARNING,
+            )
+
+
+def _window_issues(spec: Canary) -> Iterator[Issue]:
+    for key in ("waves", "hotfixWaves"):
+        for index, wave in enumerate(getattr(spec, key)):
+            for number, window in enumerate(wave.windows):
+                at = (key, index, "windows", number)
+                if not zone_exists(window.timezone):
+                    yield Issue(
+                        (*at, "timezone"),
+                        "CF141",
+                        f"there is no time zone {window.timezone}",
+                        "an IANA name such as Europe/Berlin",
+                    )
+                if window.from_ == window.to:
+                    yield Issue(
+                        at,
+                        "CF141",
+                        "the window is never open",
+                        "`to` is exclusive; 00:00 to 24:00 is a whole day",
+                    )
+
+
+def _unknown_clusters(inputs: Inputs, at: tuple[str | int, ...], names: Sequence[str]) -> Iterable[Issue]:
+    for index, name in enumerate(names):
+        if name not in inputs.clusters:
+            yield Issue((*at, index), "CF104", f"no cluster is named {name}", nearest(name, inputs.clusters))
+
+
+def _bake_issues(spec: Canary, measures: Sequence[metrics.Measure]) -> Iterable[Issue]:
+    if any(metrics.BAKE in measure.during for measure in measures):
+        return
+    for key in ("waves", "hotfixWaves"):
+        for index, wave in enumerate(getattr(spec, key)):
+            if duration(wave.minSuccessTime):
+                yield Issue(
+                    (key, index, "minSuccessTime"),
+                    "CF105",
+                    "nothing can be measured while it bakes",
+                    "add a Prometheus metric with a rollback threshold of its own, or remove it",
+                )
+
+
+def _live_issues(inputs: Inputs, bounds: Bounds, measures: Sequence[metrics.Measure]) -> Iterable[Issue]:
+    settings = Settings(inputs.spec, bounds, inputs.fleet)
+    prometheus = any(measure.provider == "prometheus" for measure in measures)
+    for name, cluster in sorted(inputs.clusters.items()):
+        live = resolve_live(settings, cluster)
+        for variable in sorted(unresolved(live)):
+            yield Issue(
+                ("exposure",),
+                "CF106",
+                f"cluster {name} has no $({variable})",
+                "add it to the cluster's `variables`",
+            )
+        if prometheus and not live.address.startswith(("http://", "https://")):
+            said = f"has {live.address!r}" if live.address else "is not known"
+            yield Issue(
+                ("analysis", "metrics"),
+                "CF107",
+                f"the Prometheus address of cluster {name} {said}",
+                "set `metrics.prometheus` in the cluster's file or in fleet.yaml to http://… or https://…",
+            )
+        if live.hosts and not live.gateways:
+            yield Issue(
+                ("exposure", "hosts"),
+                "CF108",
+                f"on {name} no gateway takes the hosts",
+                "add `exposure.gateways`",
+            )
+        if live.minimum is not None and live.maximum is not None and live.minimum > live.maximum:
+            yield Issue(
+                ("workload",),
+                "CF109",
+                f"on {name} the autoscaler's bounds are {live.minimum} to {live.maximum}",
+                "the minimum must not exceed the maximum",
+            )
+
+
+# Pods of the clusters
+
+
+def _pods(inputs: Inputs, workload: Workload, members: Sequence[str]) -> Pods:
+    """Each member's pod; clusters with the same overrides and variables share one."""
+    overrides = inputs.spec.overrides
+    made: dict[Any, Pod] = {}
+    by_cluster: dict[str, Pod] = {}
+    issues: list[Issue] = []
+    used = unknown_variables([workload.template, [item.env for item in overrides]], {})
+    for name in members:
+        cluster = inputs.clusters[name]
+        variables = of_cluster(name, cluster.metadata.labels, cluster.variables)
+        for missing in sorted(used - set(variables)):
+            issues.append(
+                Issue(
+                    ("workload",),
+                    "CF106",
+                    f"cluster {name} has no $({missing})",
+                    "add it to the cluster's `variables`",
+                )
+            )
+        chosen = waves.overrides_of(overrides, cluster)
+        key = (tuple(chosen), tuple(variables.get(item) for item in sorted(used)))
+        if key not in made:
+            made[key] = pod(workload, [overrides[index] for index in chosen], variables)
+        by_cluster[name] = made[key]
+    return Pods(pod(workload, [], {}), by_cluster, issues)
