@@ -61,6 +61,7 @@ OWN: dict[str, str] = {
     "CF123": "mirrored requests that are not said to be idempotent",
     "CF124": "a step that the controller would read otherwise",
     "CF125": "a mirror step without an end",
+    "CF126": "text or a number that Kubernetes can't carry",
     "CF130": "two metrics of one name",
     "CF131": "an unknown preset",
     "CF132": "a preset's parameter is missing or unknown",

@@ -35,10 +35,14 @@ _NOT_LITERAL = re.compile(
 _INTEGERS = range(-(1 << 63), 1 << 64)
 
 
+class Unwritable(ValueError):
+    """Data that YAML's readers, or Kubernetes, would lose or take for something else."""
+
+
 def emit(value: Any, *, header: str = "") -> str:
     """`value` (dict, list, tuple, str, int, float, bool, None) as one YAML document.
 
-    `header` becomes comment lines at the top. Raises `ValueError` for what readers of YAML can't carry
+    `header` becomes comment lines at the top. Raises `Unwritable`, a ValueError, for what readers of YAML can't carry
     or don't agree about: infinite floats, integers of more than 64 bits, lone surrogates, U+FFFE and
     U+FFFF, the controls U+007F to U+009F, keys of more than 1,000 characters, the key `<<`; and
     `TypeError` for keys that aren't text and for other types.
@@ -61,7 +65,7 @@ def emit_all(documents: Iterable[Any]) -> str:
 
 def _comment(header: str) -> str:
     if _NOT_LITERAL.search(header.replace("\n", "").strip()):
-        raise ValueError("a header must be printable text")
+        raise Unwritable("a header must be printable text")
     lines = (line.rstrip() for line in header.split("\n")) if header else ()
     return "".join(f"{line}\n" if line.startswith("#") else f"# {line}".rstrip() + "\n" for line in lines)
 
@@ -133,14 +137,14 @@ def _scalar(value: Any, indent: str) -> str:
 
 def _integer(value: int) -> str:
     if value not in _INTEGERS:
-        raise ValueError(f"an integer of more than 64 bits: {value!r:.80}")
+        raise Unwritable(f"an integer of more than 64 bits: {value!r:.80}")
     return str(value)
 
 
 def _float(value: float) -> str:
     """The shortest digits, in the one form that every reader takes for a float: `1.0e-05`."""
     if not isfinite(value):
-        raise ValueError(f"{value} can't be carried by JSON, and so not by Kubernetes")
+        raise Unwritable(f"{value} can't be carried by JSON, and so not by Kubernetes")
     text = repr(value)
     mantissa, e, exponent = text.partition("e")
     return f"{mantissa}.0e{exponent}" if e and "." not in mantissa else text
@@ -160,9 +164,9 @@ def _key(key: Any) -> str:
         raise TypeError(f"a key must be text, not {type(key).__name__}: {key!r:.80}")
     text = _text(str.__str__(key))
     if key == "<<":
-        raise ValueError("a key `<<`: kustomize takes it for a merge, also quoted, and loses it")
+        raise Unwritable("a key `<<`: kustomize takes it for a merge, also quoted, and loses it")
     if len(text) > _LONGEST_KEY:
-        raise ValueError(f"a key of more than {_LONGEST_KEY:,} characters: {text[:80]}...")
+        raise Unwritable(f"a key of more than {_LONGEST_KEY:,} characters: {text[:80]}...")
     return text
 
 
@@ -207,7 +211,7 @@ def _escape(character: str) -> str:
         return known or character
     code = ord(character)
     if _NOT_CARRIED.match(character):
-        raise ValueError(f"Kubernetes can't carry the character U+{code:04X}")
+        raise Unwritable(f"Kubernetes can't carry the character U+{code:04X}")
     if code < 0x100:
         return f"\\x{code:02x}"
     return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"

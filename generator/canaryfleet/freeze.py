@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from canaryfleet import metrics
 from canaryfleet.digest import ID_LENGTH, digest, sha256
-from canaryfleet.emit import emit, emit_all
+from canaryfleet.emit import Unwritable, emit, emit_all
 from canaryfleet.engines import argo_rollouts
 from canaryfleet.engines.argo_rollouts import Identity, Rendered
 from canaryfleet.errors import Issue
@@ -48,7 +48,14 @@ class Outcome(NamedTuple):
 def freeze(inputs: Inputs) -> Outcome:
     """Resolve a spec and make its release; all issues of the spec are found, not only the first."""
     found = resolve(inputs)
-    return Outcome(_frozen(found.plan) if found.plan else None, found.issues)
+    if found.plan is None:
+        return Outcome(None, found.issues)
+    try:
+        return Outcome(_frozen(found.plan), found.issues)
+    except Unwritable as error:
+        at = ("workload", "base") if inputs.base is not None else ()
+        remedy = "remove it from the spec, its files or its base"
+        return Outcome(None, (*found.issues, Issue(at, "CF126", str(error), remedy)))
 
 
 def _frozen(plan: Plan) -> Frozen:

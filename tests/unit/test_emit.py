@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+import sys
 from collections import OrderedDict
 from enum import StrEnum
 from pathlib import Path
@@ -183,6 +184,16 @@ def test_scalars(value: Any, text: str) -> None:
 
 
 @pytest.mark.parametrize(
+    "text",
+    ["a \nb", "a\nb\t\n", " a\nb", "\na\n", "a\u2028b\nc", "a\u202eb\nc", "a\r\nb\n", "a\ufeff\nb"],
+    ids=ascii,
+)
+def test_a_literal_block_has_nothing_that_an_editor_or_a_reader_would_change(text: str) -> None:
+    assert emit({"a": text}).startswith('a: "')
+    assert emit({"a": text}).isascii()
+
+
+@pytest.mark.parametrize(
     "value",
     [
         float("inf"), float("-inf"), float("nan"), 1 << 64, -(1 << 63) - 1, "\ud83d", "a\nb\udc00\n",
@@ -233,9 +244,10 @@ def test_true_and_one_are_different_although_equal() -> None:
 
 
 def kubectl() -> str:
-    found = os.environ.get("KUBECTL") or shutil.which("kubectl")
+    beside = str(Path(sys.executable).parent)
+    found = os.environ.get("KUBECTL") or shutil.which("kubectl", path=beside) or shutil.which("kubectl")
     if not found:
-        pytest.skip("no kubectl")
+        pytest.fail("there is no kubectl: it comes with the dependencies")
     return found
 
 

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from canaryfleet.digest import short
+from canaryfleet.emit import emit
 from canaryfleet.errors import Issue
 from canaryfleet.models.canary import Canary
 from canaryfleet.workload.objects import APP_LABEL, MANAGED_BY, Object
@@ -33,7 +34,7 @@ def own_config(spec: Canary, files: Mapping[str, bytes]) -> tuple[dict[str, Obje
                     Issue(
                         ("workload", kind, index),
                         "CF115",
-                        f"{path} is not UTF-8 text",
+                        f"{path} is not plain UTF-8 text",
                         "mount binary data as a volume",
                     )
                 )
@@ -53,10 +54,13 @@ def own_config(spec: Canary, files: Mapping[str, bytes]) -> tuple[dict[str, Obje
 
 
 def _text(data: bytes) -> str | None:
+    """The text of a file; None for what a ConfigMap's `data` would not give back as it is."""
     try:
-        return data.decode()
-    except UnicodeDecodeError:
+        text = data.decode()
+        emit(text)
+    except ValueError:
         return None
+    return text
 
 
 def _config_map(stem: str, spec: Canary, data: dict[str, str]) -> Object:
