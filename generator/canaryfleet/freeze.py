@@ -83,7 +83,10 @@ def release_digest(inputs: Inputs) -> str:
     """Digest of the inputs: the spec without what is live, the built base, the files' content."""
     base = None if inputs.base is None else frozen_base(inputs.spec, inputs.base)
     files = {path: sha256(data) for path, data in inputs.files.items()}
-    return digest({"spec": frozen_part(inputs.data), "base": base, "files": files})
+    blue = inputs.spec.exposure.blueGreen
+    # which hosts is live, but whether there are any decides over a VirtualService
+    preview = {"preview": True} if blue and blue.previewHosts else {}
+    return digest({"spec": frozen_part(inputs.data), "base": base, "files": files} | preview)
 
 
 def _release_files(
@@ -154,8 +157,8 @@ def _patch(target: Mapping[str, Any], operations: Sequence[Mapping[str, Any]]) -
 
 
 def _difference(old: Any, new: Any, at: str) -> list[Object]:
-    """JSON 6902 operations from one pod template to another; nothing is ever removed by an override."""
-    if isinstance(old, dict) and isinstance(new, dict):
+    """JSON 6902 operations from one pod template to another; what loses a key is replaced as a whole."""
+    if isinstance(old, dict) and isinstance(new, dict) and old.keys() <= new.keys():
         changed = [key for key in new if key not in old or old[key] != new[key]]
         return [
             step

@@ -57,9 +57,9 @@ def frozen_part(data: Any) -> Any:
     for path in LIVE_FIELDS:
         data = _without(data, path)
     overrides = [item for item in data.get("overrides", []) if set(item) - SCOPE]
-    return {key: value for key, value in data.items() if key != "overrides"} | (
-        {"overrides": overrides} if overrides else {}
-    )
+    # a section of which nothing is left is as good as none
+    rest = {key: value for key, value in data.items() if key != "overrides" and value != {}}
+    return rest | ({"overrides": overrides} if overrides else {})
 
 
 def _without(data: Any, path: tuple[str, ...]) -> Any:

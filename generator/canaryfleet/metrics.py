@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any, NamedTuple
 
-from canaryfleet import presets
+from canaryfleet import presets, thresholds
 from canaryfleet.errors import Issue
 from canaryfleet.models.canary import Analysis, Metric
-from canaryfleet.quantity import threshold
+from canaryfleet.thresholds import Bad, Condition
 from canaryfleet.variables import names, substitute
 
 STEPS, BACKGROUND, BAKE, PREVIEW = "steps", "background", "bake", "preview"
@@ -34,24 +34,6 @@ RESULTS: dict[str, tuple[str | None, str | None]] = {
     "job": (None, None),
 }
 SELF_JUDGING = frozenset({"job", "kayenta"})
-SCALE = {"%": Decimal("0.01"), "pp": Decimal("0.01"), "ms": Decimal("0.001"), "s": Decimal(1), "": Decimal(1)}
-UNITS = {
-    "ratio": {"", "%"},
-    "seconds": {"", "s", "ms"},
-    "milliseconds": {"", "s", "ms"},
-    "number": {""},
-    None: {"", "%", "s", "ms"},
-}
-
-
-class Condition(NamedTuple):
-    """A comparison of the value with a number in the metric's unit: `< 0.005`."""
-
-    operator: str
-    number: Decimal
-
-    def __str__(self) -> str:
-        return f"{self.operator} {self.number.normalize():f}"
 
 
 class Limits(NamedTuple):
@@ -110,7 +92,7 @@ def resolve(analysis: Analysis, context: Context) -> Resolved:
     for index, metric in enumerate(analysis.metrics):
         try:
             measure = _measure(metric, analysis, context)
-        except _Bad as bad:
+        except Bad as bad:
             issues.append(bad.issue._replace(path=("metrics", index, *bad.issue.path)))
             continue
         if measure.name in seen:
@@ -127,18 +109,13 @@ def resolve(analysis: Analysis, context: Context) -> Resolved:
     return Resolved(tuple(measures), tuple(issues))
 
 
-class _Bad(Exception):
-    def __init__(self, path: tuple[str, ...], code: str, message: str, remedy: str = "") -> None:
-        self.issue = Issue(path, code, message, remedy)
-
-
 def _measure(metric: Metric, analysis: Analysis, context: Context) -> Measure:
     preset = _preset(metric)
     provider, body = _provider(metric)
     value, present = _result(metric, provider)
-    compared, promote, rollback = _thresholds(metric, preset, provider)
+    compared, promote, rollback = thresholds.read(metric, preset, self_judging=provider in SELF_JUDGING)
     known = _known(metric, preset, context)
-    query = _query(metric, preset, provider, known, compared)
+    query = _query(metric, preset, provider, known, compared, context.strategy)
     minimum = analysis.minimumSamples if metric.minimumSamples is None else metric.minimumSamples
     prometheus = provider == "prometheus"
     return Measure(
@@ -176,7 +153,7 @@ def _preset(metric: Metric) -> presets.Preset | None:
     if preset is None:
         from canaryfleet.nearest import nearest
 
-        raise _Bad(
+        raise Bad(
             ("preset",),
             "CF131",
             f"no preset is named {metric.preset}",
@@ -184,7 +161,7 @@ def _preset(metric: Metric) -> presets.Preset | None:
         )
     if preset.quantile != (metric.quantile is not None):
         needs = "needs a `quantile`" if preset.quantile else "has no quantile"
-        raise _Bad(
+        raise Bad(
             ("quantile" if metric.quantile else "preset",),
             "CF132",
             f"{preset.name} {needs}",
@@ -192,7 +169,7 @@ def _preset(metric: Metric) -> presets.Preset | None:
         )
     for key in metric.parameters:
         if key not in preset.parameters:
-            raise _Bad(
+            raise Bad(
                 ("parameters", key),
                 "CF132",
                 f"{preset.name} has no parameter {key}",
@@ -205,21 +182,21 @@ def _provider(metric: Metric) -> tuple[str, dict[str, Any]]:
     if metric.provider is None:
         return "prometheus", {}
     if len(metric.provider) != 1:
-        raise _Bad(("provider",), "CF133", "exactly one provider is needed", f"one of {', '.join(RESULTS)}")
+        raise Bad(("provider",), "CF133", "exactly one provider is needed", f"one of {', '.join(RESULTS)}")
     key, body = next(iter(metric.provider.items()))
     if key not in RESULTS:
         from canaryfleet.nearest import nearest
 
-        raise _Bad(("provider", key), "CF133", f"Argo Rollouts has no provider {key}", nearest(key, RESULTS))
+        raise Bad(("provider", key), "CF133", f"Argo Rollouts has no provider {key}", nearest(key, RESULTS))
     if not isinstance(body, dict):
-        raise _Bad(
+        raise Bad(
             ("provider", key),
             "CF133",
             f"the fields of {key} are missing",
             "see Argo Rollouts' documentation of the provider",
         )
     if key == "prometheus":
-        raise _Bad(
+        raise Bad(
             ("provider", key),
             "CF133",
             "Prometheus is measured by `query`",
@@ -231,112 +208,12 @@ def _provider(metric: Metric) -> tuple[str, dict[str, Any]]:
 def _result(metric: Metric, provider: str) -> tuple[str, str]:
     value, present = RESULTS[provider]
     value = metric.value or value
-    judged = any(bound is not None for bound in _bounds(metric))
+    judged = any(bound is not None for bound in thresholds.bounds(metric))
     if provider in SELF_JUDGING and judged:
-        raise _Bad((), "CF134", f"{provider} judges by itself", "remove the thresholds")
+        raise Bad((), "CF134", f"{provider} judges by itself", "remove the thresholds")
     if provider not in SELF_JUDGING and value is None:
-        raise _Bad((), "CF134", f"{provider} has no single number", "say where it is: `value: result[0].p95`")
+        raise Bad((), "CF134", f"{provider} has no single number", "say where it is: `value: result[0].p95`")
     return value or "", present or ""
-
-
-def _bounds(metric: Metric) -> tuple[Any, ...]:
-    return metric.promoteBelow, metric.promoteAbove, metric.rollbackAbove, metric.rollbackBelow
-
-
-def _thresholds(
-    metric: Metric, preset: presets.Preset | None, provider: str
-) -> tuple[str, Condition | None, Condition | None]:
-    """How it is compared ("", "ratio" or "difference"), and the two conditions."""
-    given = [(name, text) for name, text in zip(BOUNDS, _bounds(metric), strict=True) if text is not None]
-    if not given:
-        if provider in SELF_JUDGING:
-            return "", None, None
-        raise _Bad((), "CF135", "nothing says what is good or bad", "give a promote and a rollback threshold")
-    found = [name for name, _ in given]
-    if (
-        len(given) > 2
-        or {"promoteBelow", "promoteAbove"} <= set(found)
-        or {"rollbackAbove", "rollbackBelow"} <= set(found)
-    ):
-        raise _Bad(
-            (found[-1],), "CF135", "one promote and one rollback threshold are meant", "remove the others"
-        )
-    if set(found) in ({"promoteBelow", "rollbackBelow"}, {"promoteAbove", "rollbackAbove"}):
-        raise _Bad(
-            (found[-1],),
-            "CF135",
-            f"{found[0]} and {found[1]} point the same way",
-            "lower is better: promoteBelow and rollbackAbove; higher is better: promoteAbove and rollbackBelow",
-        )
-    _direction(preset, found)
-    unit = metric.unit or (preset.unit if preset else None)
-    kinds = {name: _number(name, text, unit, metric.comparedTo is not None) for name, text in given}
-    if len({kind for kind, _ in kinds.values()}) > 1:
-        raise _Bad(
-            (found[-1],),
-            "CF136",
-            "one threshold is relative and the other is not",
-            "write both in % or both in pp",
-        )
-    conditions = {name: Condition(OPERATORS[name], number) for name, (_, number) in kinds.items()}
-    promote = next((conditions[name] for name in found if name.startswith("promote")), None)
-    rollback = next((conditions[name] for name in found if name.startswith("rollback")), None)
-    _ordered(promote, rollback, found)
-    return next(iter(kinds.values()))[0], promote, rollback
-
-
-BOUNDS = ("promoteBelow", "promoteAbove", "rollbackAbove", "rollbackBelow")
-OPERATORS = {"promoteBelow": "<", "promoteAbove": ">", "rollbackAbove": ">", "rollbackBelow": "<"}
-
-
-def _direction(preset: presets.Preset | None, found: list[str]) -> None:
-    lower = {"promoteBelow", "rollbackAbove"}
-    if preset and (preset.better == "lower") != (found[0] in lower):
-        raise _Bad(
-            (found[0],),
-            "CF135",
-            f"{preset.name} is better when {preset.better}",
-            "promote and roll back the other way round",
-        )
-
-
-def _number(name: str, text: str | int | float, unit: str | None, compared: bool) -> tuple[str, Decimal]:
-    try:
-        value, given = threshold(text)
-    except ValueError as error:
-        raise _Bad((name,), "CF136", str(error)) from error
-    if compared and given == "%":
-        return "ratio", value * SCALE["%"]
-    if given == "pp" and not compared:
-        raise _Bad(
-            (name,), "CF136", "percentage points compare two versions", "add `comparedTo: stable`, or write %"
-        )
-    if given == "pp":
-        return "difference", value * SCALE["pp"]
-    if given not in UNITS[unit]:
-        raise _Bad(
-            (name,),
-            "CF136",
-            f"{text} is not a value in {unit}",
-            f"write it in {' or '.join(sorted(filter(None, UNITS[unit]))) or 'plain numbers'}",
-        )
-    number = value * SCALE[given]
-    if unit == "milliseconds" and given:
-        number *= 1000
-    return ("difference" if compared else ""), number
-
-
-def _ordered(promote: Condition | None, rollback: Condition | None, found: list[str]) -> None:
-    if promote is None or rollback is None:
-        return
-    gap = rollback.number - promote.number if promote.operator == "<" else promote.number - rollback.number
-    if gap < 0:
-        raise _Bad(
-            (found[-1],),
-            "CF137",
-            f"a value can be {promote} and {rollback} at once",
-            "roll back only beyond the promote threshold",
-        )
 
 
 def _known(metric: Metric, preset: presets.Preset | None, context: Context) -> dict[str, str]:
@@ -358,11 +235,16 @@ def _known(metric: Metric, preset: presets.Preset | None, context: Context) -> d
 
 
 def _query(
-    metric: Metric, preset: presets.Preset | None, provider: str, known: dict[str, str], compared: str
+    metric: Metric,
+    preset: presets.Preset | None,
+    provider: str,
+    known: dict[str, str],
+    compared: str,
+    strategy: str,
 ) -> str:
     if provider != "prometheus":
         if metric.comparedTo:
-            raise _Bad(
+            raise Bad(
                 ("comparedTo",),
                 "CF138",
                 f"{provider} can't be compared with the stable version",
@@ -371,8 +253,12 @@ def _query(
         return ""
     query = substitute(preset.query if preset else metric.query or "", known.get).strip()
     _check_query("query", query)
+    if compared and strategy == "blueGreen":
+        raise Bad(
+            ("comparedTo",), "CF138", "after the switch nobody uses the stable version", "compare in a canary"
+        )
     if compared and not names(query) & {"hash", "revision"}:
-        raise _Bad(
+        raise Bad(
             ("query",),
             "CF138",
             "the query is the same for canary and stable",
@@ -383,9 +269,9 @@ def _query(
 
 def _check_query(field: str, query: str) -> None:
     if not query:
-        raise _Bad((field,), "CF139", "the query is empty")
+        raise Bad((field,), "CF139", "the query is empty")
     if "{{" in query:
-        raise _Bad(
+        raise Bad(
             (field,),
             "CF139",
             "`{{` begins an argument of Argo Rollouts",
@@ -395,7 +281,7 @@ def _check_query(field: str, query: str) -> None:
     if unknown:
         from canaryfleet.nearest import nearest
 
-        raise _Bad(
+        raise Bad(
             (field,),
             "CF139",
             f"nothing is known as $({unknown[0]})",
@@ -429,7 +315,7 @@ def _during(
         return tuple(stage for stage in possible if stage != PREVIEW)
     for stage in metric.during:
         if stage not in possible:
-            raise _Bad(
+            raise Bad(
                 ("during",),
                 "CF140",
                 f"this metric can't be measured during {stage}",

@@ -22,11 +22,9 @@ def add_model(spec: Canary, container: Object) -> list[Issue]:
     model = spec.workload.model
     if model is None:
         return []
-    given = {"MODEL_NAME": model.name, "MODEL_VERSION": model.version} | (
-        {"MODEL_URI": model.uri} if model.uri else {}
-    )
+    given = {"NAME": model.name, "VERSION": model.version, "URI": model.uri, "CHECKSUM": model.checksum}
     env = container.setdefault("env", [])
-    env.extend({"name": name, "value": value} for name, value in given.items())
+    env.extend({"name": f"MODEL_{name}", "value": value} for name, value in given.items() if value)
     if spec.workload.mutable or model.checksum or model.version.lower() not in MUTABLE_VERSIONS:
         return []
     return [
@@ -58,6 +56,16 @@ def add_env(spec: Canary, container: Object, *, from_base: bool) -> list[Issue]:
     if not env:
         del container["env"]
     return issues
+
+
+def set_env(container: Object, entry: Object) -> None:
+    """Set a variable where it stands: only those after it may use it as `$(NAME)`."""
+    env = container.setdefault("env", [])
+    for index, item in enumerate(env):
+        if item["name"] == entry["name"]:
+            env[index] = entry
+            return
+    env.append(entry)
 
 
 def env_entry(name: str, value: str | EnvSource) -> Object:
@@ -172,8 +180,7 @@ def _override(template: Object, container: Object, override: Override) -> None:
     if override.resources is not None:
         container["resources"] = resource_block(override.resources.limits, override.resources.requests)
     for name, value in override.env.items():
-        env = container.setdefault("env", [])
-        env[:] = [item for item in env if item["name"] != name] + [{"name": name, "value": value}]
+        set_env(container, {"name": name, "value": value})
     if override.nodeSelector:
         template["spec"].setdefault("nodeSelector", {}).update(override.nodeSelector)
 

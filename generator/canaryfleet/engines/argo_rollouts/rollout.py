@@ -287,7 +287,7 @@ def _route(step: Step, routing: Routing) -> Object:
     if routes:
         name, wanted = next(iter(routes.items()))
         value = _header_value(wanted) if kind == "header" else {"regex": _cookie_regex(name, wanted)}
-        body["match"] = [{"headerName": name if kind == "header" else "cookie", "headerValue": value}]
+        body["match"] = [{"headerName": name.lower() if kind == "header" else "cookie", "headerValue": value}]
     return {"setHeaderRoute": body}
 
 
