@@ -216,17 +216,14 @@ def _weighted(spec: Canary, workload: Workload, *, subset: bool) -> list[Object]
 def _route(spec: Canary, name: str, destinations: Sequence[Object]) -> Object:
     retries = spec.exposure.retries
     policy: Object = {"attempts": retries.attempts}
-    if retries.perTryTimeout:
+    if seconds(retries.perTryTimeout or "0"):
         policy["perTryTimeout"] = go_duration(seconds(retries.perTryTimeout))
     if retries.retryOn:
         policy["retryOn"] = retries.retryOn
-    timeout = go_duration(seconds(spec.exposure.timeout))
-    return {
-        "name": name,
-        "route": [dict(item) for item in destinations],
-        "timeout": timeout,
-        "retries": policy,
-    }
+    route: Object = {"name": name, "route": [dict(item) for item in destinations]}
+    if seconds(spec.exposure.timeout):  # 0 is Istio's default, and refused when it is written down
+        route["timeout"] = go_duration(seconds(spec.exposure.timeout))
+    return route | {"retries": policy}
 
 
 def _routes(spec: Canary, destinations: Sequence[Object]) -> list[Object]:
