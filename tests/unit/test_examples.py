@@ -4,10 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from canaryfleet import repo
+from canaryfleet import kustomize, repo
 from canaryfleet.check import check
 from canaryfleet.files import Tree
+from canaryfleet.manifests import Builder, sort_key
 from canaryfleet.render import Known, know, load_app, render
+from canaryfleet.syntax import parse_stream
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -44,3 +46,12 @@ def test_the_fleet_is_varied(known: Known) -> None:
         repo.release(known.tree, app, item.release.id).strategy for app, item in known.frozen.items()
     }
     assert strategies == {"canary", "blueGreen"}
+
+
+@pytest.mark.parametrize("app", ["assistant", "embeddings", "fraud", "mcp-tools"])
+def test_kustomize_builds_the_same_objects(known: Known, app: str) -> None:
+    tool, builder = kustomize.find(), Builder(known.tree.read)
+    for cluster in known.tree.list(f"overlays/{app}/clusters"):
+        path = f"overlays/{app}/clusters/{cluster}"
+        built = parse_stream(kustomize.build(tool, known.tree.root, path), path)
+        assert sorted(built, key=sort_key) == builder.build(path), path
