@@ -255,10 +255,18 @@ def _tell_rendered(known: "Known", rendering: "Rendering", changed: Sequence[str
 
 
 def _tell_waiting(waiting: "Sequence[Waiting]") -> None:
+    """Equal changes of many clusters read as one."""
+    clusters: dict[tuple[str, str, str], list[str]] = {}
     for item in waiting:
-        old, new = _difference(item)
+        clusters.setdefault((item.app, *_difference(item)), []).append(item.cluster)
+    for (app, old, new), names in clusters.items():
+        where = (
+            names[0]
+            if len(names) == 1
+            else f"{len(names)} clusters ({', '.join(names[:3])}{', …' if len(names) > 3 else ''})"
+        )
         print(
-            f"{item.app} on {item.cluster}: {old} becomes {new} when its Rollout is at rest (--at-rest {item.cluster} says that it is)"
+            f"{app} on {where}: {old} becomes {new} once the Rollout is at rest (`render --at-rest CLUSTER` says that it is)"
         )
 
 

@@ -60,6 +60,7 @@ def read(tree: Tree, apps: Iterable[str] = ()) -> Reading:
         spec = _collect(findings, lambda app=app: _spec(tree, app, tools))  # type: ignore[misc]
         if spec is not None:
             specs[app] = spec
+        _collect(findings, lambda app=app: promotion(tree, app))  # type: ignore[misc]
     return Reading(Repository(fleet, clusters, specs, tools), findings)
 
 

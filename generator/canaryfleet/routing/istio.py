@@ -93,7 +93,7 @@ def _sticky_issues(spec: Canary) -> Iterator[Issue]:
     weighted = False
     for index, step in enumerate(spec.exposure.steps):
         weighted = weighted or step.weight is not None
-        if weighted and step.mirror is not None:
+        if weighted and step.mirror is not None and spec.exposure.sticky.cookie:
             yield Issue(
                 ("exposure", "steps", index, "mirror"),
                 "CF119",

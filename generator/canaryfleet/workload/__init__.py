@@ -19,7 +19,7 @@ from canaryfleet.workload.objects import Object, Workload
 from canaryfleet.workload.pod import add_env, add_lifecycle, add_model, add_resources, pinned
 
 IMAGE_ONLY = (
-    "command", "args", "ports", "serviceAccount", "imagePullSecrets", "nodeSelector",
+    "command", "args", "ports", "serviceAccount", "imagePullSecrets", "labels", "annotations", "nodeSelector",
     "tolerations", "volumes", "readiness", "liveness", "autoscaler",
 )  # fmt: skip
 
