@@ -216,7 +216,7 @@ def _weighted(spec: Canary, workload: Workload, *, subset: bool) -> list[Object]
 def _route(spec: Canary, name: str, destinations: Sequence[Object]) -> Object:
     retries = spec.exposure.retries
     policy: Object = {"attempts": retries.attempts}
-    if seconds(retries.perTryTimeout or "0"):
+    if retries.perTryTimeout and seconds(retries.perTryTimeout):
         policy["perTryTimeout"] = go_duration(seconds(retries.perTryTimeout))
     if retries.retryOn:
         policy["retryOn"] = retries.retryOn
