@@ -14,7 +14,7 @@ from canaryfleet.models.fleet import Fleet
 from canaryfleet.models.promotion import Promotion
 from canaryfleet.models.release import Release
 from canaryfleet.nearest import nearest
-from canaryfleet.syntax import Document, load, parse, parse_stream
+from canaryfleet.syntax import Document, Unclear, load, parse, parse_stream
 
 M = TypeVar("M")
 FLEET, CLUSTERS, SPECS, OVERLAYS = "fleet.yaml", "clusters", "specs", "overlays"
@@ -73,7 +73,12 @@ def _collect(findings: list[Finding], make: Callable[[], M]) -> M | None:
 
 
 def _model(tree: Tree, path: str, model: type[M]) -> tuple[M, Document]:
-    document = parse(tree.read(path), path)
+    try:
+        document = parse(tree.read(path), path)
+    except Unclear as unclear:
+        more: list[Finding] = []
+        _collect(more, lambda: decode(unclear.partial, model))
+        raise Problems([*unclear.findings, *more]) from None
     return decode(document, model), document
 
 

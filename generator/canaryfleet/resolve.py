@@ -122,14 +122,17 @@ def _wave_issues(inputs: Inputs, members: Mapping[str, Sequence[str]]) -> Iterab
         yield from _unknown_clusters(inputs, ("overrides", index, "clusters"), override.clusters)
     placed = {name for names in members.values() for name in names}
     key = "hotfixWaves" if spec.waves_in_force() is not spec.waves else "waves"
-    for name, cluster in sorted(inputs.clusters.items()):
-        if cluster.lifecycle == "active" and name not in placed:
-            yield Issue(
-                (key,),
-                "CF102",
-                f"cluster {name} is in no wave",
-                "add it to one, or end with a wave that names no clusters: it takes the rest",
-            )
+    active = (name for name, cluster in sorted(inputs.clusters.items()) if cluster.lifecycle == "active")
+    left = [name for name in active if name not in placed]
+    if left:
+        which = f"cluster {left[0]} is" if len(left) == 1 else f"{len(left)} clusters are"
+        shown = "" if len(left) == 1 else f": {', '.join(left[:8])}{', …' if len(left) > 8 else ''}"
+        yield Issue(
+            (key,),
+            "CF102",
+            f"{which} in no wave{shown}",
+            "end with a wave that names no clusters: it takes the rest",
+        )
     for index, wave in enumerate(spec.waves_in_force()):
         if not members[wave.name]:
             yield Issue(

@@ -83,10 +83,21 @@ class Document(NamedTuple):
         return node, key
 
 
+class Unclear(Problems):
+    """Findings about single values; `partial` is the document with those values as text.
+
+    With it a caller goes on to say what else is wrong with the file, and never uses it otherwise.
+    """
+
+    def __init__(self, findings: Iterable[Finding], partial: Document) -> None:
+        super().__init__(findings)
+        self.partial = partial
+
+
 def parse(data: bytes, file: str, *, limits: Limits = WRITTEN) -> Document:
     """The one document in `data`; `file` is its path in the repository, for the places.
 
-    Raises `Problems` with everything found: CF001 to CF009.
+    Raises `Problems` with everything found: CF001 to CF009; `Unclear` if only values are.
     """
     text = _decode(data, file, limits)
     _refuse_characters(text, file)
@@ -98,8 +109,25 @@ def parse(data: bytes, file: str, *, limits: Limits = WRITTEN) -> Document:
     ]  # fmt: skip
     if not composed or _is_nothing(composed[0]):
         raise problem(Place(file), "CF007", "the file is empty")
-    content = _plain(composed[0], _Source(file, text, limits), findings)
-    return Document(file, content, composed[0])
+    root = composed[0]
+    try:
+        return Document(file, _plain(root, _Source(file, text, limits), findings), root)
+    except Problems as problems:
+        if "*" in text or {finding.code for finding in problems.findings} - {"CF003", "CF004"}:
+            raise
+        raise Unclear(problems.findings, Document(file, _as_text(root), root)) from None
+
+
+def _as_text(node: Any) -> Any:
+    """Plain data in which a value that readers dispute is text, and the last of two keys counts."""
+    if node.tag is dict:
+        return {key.value: _as_text(value) for key, value in node.value}
+    if node.tag is list:
+        return [_as_text(item) for item in node.value]
+    try:
+        return node.value if node.tag is str else node.tag(node.value)
+    except _Odd:
+        return node.value
 
 
 def load(data: bytes, file: str, *, limits: Limits = GENERATED) -> Any:

@@ -51,7 +51,7 @@ CLUSTER_SCOPED = frozenset(
 
 def from_base(spec: Canary, base: Sequence[Object]) -> Workload | Issue:
     """What the base's Deployment becomes, or the one issue that is in its way."""
-    objects = [copy.deepcopy(item) for item in base]
+    objects = [copy.deepcopy(item) for item in sorted(base, key=canonical_json)]
     deployment = _the_deployment(spec, objects)
     if isinstance(deployment, Issue):
         return deployment
