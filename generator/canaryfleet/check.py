@@ -1,6 +1,6 @@
 """`render --check`: proves that a tree is what canaryfleet writes, and says exactly what is not."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from posixpath import join
 from typing import NamedTuple
 
@@ -8,14 +8,18 @@ from canaryfleet import repo
 from canaryfleet.digest import sha256, short
 from canaryfleet.errors import Finding, Place, Problems
 from canaryfleet.files import Tree
+from canaryfleet.freeze import Frozen, config_name
 from canaryfleet.git import blob_id
 from canaryfleet.models.release import Release
 from canaryfleet.pointing import at_rest
-from canaryfleet.render import App, Known, Waiting, candidate, candidate_path, load_app, stale
-from canaryfleet.repo import OVERLAYS
+from canaryfleet.render import App, Known, Waiting, candidate, candidate_path, differs, load_app, stale
+from canaryfleet.repo import OVERLAYS, Committed
 from canaryfleet.syntax import load
 from canaryfleet.workload.config import config_content
 
+Merged = Mapping[str, list[tuple[str, str]]]
+RESTORE = "restore it from Git: a release never changes"
+KUSTOMIZATION = frozenset({"apiVersion", "kind", "resources"})
 PARTS = frozenset({"candidate.yaml", "promotion.yaml", "config", "releases", "clusters"})
 
 
@@ -33,31 +37,40 @@ def check(known: Known) -> Proof:
     findings = list(known.findings)
     waiting: list[Waiting] = []
     overlays = releases = 0
+    merged = _merged(known)
     for name in _apps(known):
+        if not known.tree.is_dir(join(OVERLAYS, name)) and name not in known.repository.specs:
+            findings.append(_stray(join(OVERLAYS, name)))
+            continue
+        for part in known.tree.list(join(OVERLAYS, name)):
+            if part not in PARTS:
+                findings.append(_stray(join(OVERLAYS, name, part)))
+        for id in repo.release_names(known.tree, name):
+            releases += 1
+            findings += _all(_release(known, merged, name, id))
+        for folder in known.tree.list(join(OVERLAYS, name, "config")):
+            findings += _all(_config(known, merged, name, folder))
+        findings += _all(_candidate(known, name))
         try:
             app = load_app(known.tree, name)
         except Problems as problems:
             findings += problems.findings
             continue
         overlays += len(app.overlays)
-        for part in known.tree.list(join(OVERLAYS, name)):
-            if part not in PARTS:
-                findings.append(
-                    Finding(
-                        Place(join(OVERLAYS, name, part)),
-                        "CF168",
-                        "canaryfleet did not write this",
-                        "move it out of `overlays/`",
-                    )
-                )
-        for id in repo.release_names(known.tree, name):
-            releases += 1
-            findings += _release(known, name, id)
-        for folder in known.tree.list(join(OVERLAYS, name, "config")):
-            findings += _config(known, name, folder)
-        findings += _overlays(known, app, waiting)
-        findings += _candidate(known, name)
-    return Proof(findings, waiting, overlays, releases)
+        findings += _all(_overlays(known, app, waiting))
+    return Proof(list(dict.fromkeys(findings)), waiting, overlays, releases)
+
+
+def _all(found: Iterator[Finding]) -> Iterator[Finding]:
+    """The same; a problem that ends one check is a finding, and does not end the others."""
+    try:
+        yield from found
+    except Problems as problems:
+        yield from problems.findings
+
+
+def _stray(path: str) -> Finding:
+    return Finding(Place(path), "CF168", "canaryfleet did not write this", "move it out of `overlays/`")
 
 
 def _apps(known: Known) -> list[str]:
@@ -65,22 +78,13 @@ def _apps(known: Known) -> list[str]:
     return sorted({*known.repository.specs, *known.tree.list(OVERLAYS)})
 
 
-def _release(known: Known, app: str, id: str) -> Iterator[Finding]:
+def _release(known: Known, merged: Merged, app: str, id: str) -> Iterator[Finding]:
     home = join(OVERLAYS, app, "releases", id)
-    try:
-        release = repo.release(known.tree, app, id)
-    except Problems as problems:
-        yield from problems.findings
+    if not known.tree.is_dir(home):
+        yield _stray(home)
         return
-    if release.id != id or release.metadata.name != app:
-        yield Finding(
-            Place(join(home, "release.yaml")),
-            "CF163",
-            f"it says that it is {release.metadata.name} {release.id}",
-            "restore it from Git",
-        )
-    yield from _sums(known.tree, home, release)
-    yield from _rewritten(known, home)
+    yield from _rewritten(known, merged, home)
+    yield from _sums(known.tree, home, repo.release(known.tree, app, id))
 
 
 def _sums(tree: Tree, home: str, release: Release) -> Iterator[Finding]:
@@ -106,36 +110,49 @@ def _sums(tree: Tree, home: str, release: Release) -> Iterator[Finding]:
             )
 
 
-def _rewritten(known: Known, home: str) -> Iterator[Finding]:
+def _merged(known: Known) -> Merged:
+    """Path and blob id of each immutable file that is on the default branch, by its folder."""
+    found: dict[str, list[tuple[str, str]]] = {}
+    for path, blob in (known.merged or {}).items():
+        found.setdefault("/".join(path.split("/", 4)[:4]), []).append((path, blob))
+    return found
+
+
+def _rewritten(known: Known, merged: Merged, home: str) -> Iterator[Finding]:
     """Files that are otherwise on the default branch: release.yaml itself could have been rewritten too."""
-    if known.merged is None:
-        return
-    for path in known.tree.walk(home):
-        merged = known.merged.get(path)
-        if merged is not None and blob_id(known.tree.read(path), len(merged)) != merged:
-            yield Finding(
-                Place(path),
-                "CF169",
-                "the default branch has it with other content",
-                "restore it from Git: a release never changes",
-            )
+    for path, blob in merged.get(home, ()):
+        if not known.tree.exists(path):
+            yield Finding(Place(path), "CF169", "the default branch has it, and here it is missing", RESTORE)
+        elif blob_id(known.tree.read(path), len(blob)) != blob:
+            yield Finding(Place(path), "CF169", "the default branch has it with other content", RESTORE)
 
 
-def _config(known: Known, app: str, folder: str) -> Iterator[Finding]:
+def _config(known: Known, merged: Merged, app: str, folder: str) -> Iterator[Finding]:
     """Configuration is named by its content, so its name proves it."""
     home = join(OVERLAYS, app, "config", folder)
+    if not known.tree.is_dir(home):
+        yield _stray(home)
+        return
+    yield from _rewritten(known, merged, home)
+    for path in known.tree.walk(home):
+        if path.removeprefix(home + "/") not in ("config.yaml", "kustomization.yaml"):
+            yield Finding(Place(path), "CF168", "canaryfleet did not write this", "remove it")
+    path = join(home, "kustomization.yaml")
+    body = load(known.tree.read(path), path)
+    if not isinstance(body, dict) or set(body) != KUSTOMIZATION or body["resources"] != ["config.yaml"]:
+        yield Finding(Place(path), "CF169", "it is not what canaryfleet writes", RESTORE)
     path = join(home, "config.yaml")
+    item = load(known.tree.read(path), path)
     try:
-        item = load(known.tree.read(path), path)
-        if not folder.removesuffix(".secret").endswith(short(config_content(item))):
-            yield Finding(
-                Place(path), "CF169", "its content is not the one that its name says", "restore it from Git"
-            )
-    except Problems as problems:
-        yield from problems.findings
+        content = config_content(item)
+        known_keys = {"apiVersion", "kind", "metadata", *content}
+        proven = folder.removesuffix(".secret").endswith(short(content))
+        proven = proven and config_name(item) == folder and set(item) == known_keys
     except (KeyError, TypeError):
-        yield Finding(Place(path), "CF163", "this is no ConfigMap or Secret", "restore it from Git")
-    yield from _rewritten(known, home)
+        yield Finding(Place(path), "CF163", "this is no ConfigMap or Secret", RESTORE)
+        return
+    if not proven:
+        yield Finding(Place(path), "CF169", "its content is not the one that its name says", RESTORE)
 
 
 def _overlays(known: Known, app: App, waiting: list[Waiting]) -> Iterator[Finding]:
@@ -143,19 +160,14 @@ def _overlays(known: Known, app: App, waiting: list[Waiting]) -> Iterator[Findin
     if frozen is None:
         return
     calm = at_rest(app.pointers, app.releases)
-    try:
-        for cluster, found in stale(known, app, frozen):
-            if cluster in calm:
-                yield Finding(
-                    Place(app.overlays[cluster].path),
-                    "CF171",
-                    "its live settings are not what the inventory says",
-                    "run `canaryfleet render`",
-                )
-            else:
-                waiting.append(Waiting(app.name, cluster, found.present, found.live))
-    except Problems as problems:
-        yield from problems.findings
+    for cluster, found in stale(known, app, frozen):
+        if cluster in calm:
+            has = differs(app.overlays[cluster], found.text)
+            yield has._replace(
+                code="CF171", remedy="run `canaryfleet render`: live settings follow the inventory"
+            )
+        else:
+            waiting.append(Waiting(app.name, cluster, found.present, found.live))
 
 
 def _candidate(known: Known, app: str) -> Iterator[Finding]:
@@ -187,3 +199,18 @@ def _candidate(known: Known, app: str) -> Iterator[Finding]:
         )
     elif known.tree.read(path) != candidate(release):
         yield Finding(Place(path), "CF167", "it is not what canaryfleet writes", "run `canaryfleet render`")
+    yield from _unmerged(known, app, frozen)
+
+
+def _unmerged(known: Known, app: str, frozen: Frozen) -> Iterator[Finding]:
+    """A candidate that is not on the default branch yet is what its inputs make, byte for byte.
+
+    Its own sums would not show that: whoever edits a file can edit them too.
+    """
+    for below, data in sorted(frozen.files.items()):
+        path = join(OVERLAYS, app, below)
+        if known.merged is None or path in known.merged or not known.tree.exists(path):
+            continue
+        committed = Committed(path, known.tree.read(path))
+        if committed.data != data:
+            yield differs(committed, data.decode())._replace(code="CF169", remedy="run `canaryfleet render`")

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from itertools import islice
 from typing import Any, TypeVar
 
 from msgspec import ValidationError, convert
@@ -12,6 +13,7 @@ from canaryfleet.nearest import nearest
 from canaryfleet.syntax import Document
 
 M = TypeVar("M")
+MOST = 100  # findings of one file: more would only hide each other
 
 
 def decode(document: Document, model: type[M]) -> M:
@@ -19,7 +21,7 @@ def decode(document: Document, model: type[M]) -> M:
     try:
         return convert(document.data, model, strict=True)
     except ValidationError as error:
-        findings = list(explain(document, model))
+        findings = list(islice(explain(document, model), MOST))
         raise Problems(findings or [_fallback(document, error)]) from None
 
 
@@ -112,7 +114,7 @@ def _alternatives(document: Document, error: Any, path: tuple[Any, ...]) -> Iter
 
 def _type_name(schema: dict[str, Any]) -> str:
     if "enum" in schema:
-        return " or ".join(map(str, schema["enum"]))
+        return " or ".join(_bare(value) for value in schema["enum"])
     if "$ref" in schema:
         return "a mapping"
     names = {
@@ -142,6 +144,8 @@ def _say(error: Any) -> str:
             return f"{value} is not of the right form"
         case "maxLength":
             return f"{value} is longer than {error.validator_value} characters"
+        case "minLength":
+            return "the text is empty"
         case "minItems":
             return "the list is empty"
         case "minimum":
@@ -154,12 +158,15 @@ def _say(error: Any) -> str:
 
 
 def _shown(value: Any) -> str:
-    text = repr(value) if isinstance(value, str | int | float | bool) else _type_of(value)
+    text = repr(value) if isinstance(value, str) else _bare(value)
     return text if len(text) <= 60 else text[:57] + "…'"
 
 
-def _type_of(value: Any) -> str:
-    return {dict: "a mapping", list: "a list", type(None): "nothing"}.get(type(value), type(value).__name__)
+def _bare(value: Any) -> str:
+    """A value as YAML has it, without quotes."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return {dict: "a mapping", list: "a list", type(None): "nothing"}.get(type(value), str(value))
 
 
 def _about(schema: Any) -> str:

@@ -42,7 +42,17 @@ class Finding(NamedTuple):
 
     def __str__(self) -> str:
         remedy = f" ({self.remedy})" if self.remedy else ""
-        return f"{self.place}: {self.severity} {self.code}: {self.message}{remedy}"
+        return _one_line(f"{self.place}: {self.severity} {self.code}: {self.message}{remedy}")
+
+
+def _one_line(text: str) -> str:
+    """Text of a file's own must not become lines or colours of ours: a CI takes lines for commands."""
+    if text.isprintable():
+        return text
+    return "".join(
+        character if character.isprintable() else character.encode("unicode_escape", "replace").decode()
+        for character in text
+    )
 
 
 class Problems(Exception):

@@ -284,6 +284,9 @@ def _names(path: str) -> tuple[str, ...]:
     names = tuple(path.split("/"))
     if "\0" in path or not {"", ".", ".."}.isdisjoint(names):
         raise problem(Place(path), OUTSIDE, "is not a plain path relative to the root of the repository")
+    if any(name.lower() == ".git" for name in names):
+        # A job's checkout keeps its token there: no file of a pull request may name it.
+        raise problem(Place(path), OUTSIDE, "is Git's own: it is no content of the repository")
     return names
 
 

@@ -5,8 +5,9 @@ from posixpath import join
 from typing import NamedTuple
 
 from canaryfleet import overlay
+from canaryfleet.emit import Unwritable
 from canaryfleet.engines.argo_rollouts import validate
-from canaryfleet.errors import ERROR, Finding, Issue
+from canaryfleet.errors import ERROR, Finding, Issue, Problems
 from canaryfleet.freeze import Frozen, freeze
 from canaryfleet.live import Settings, resolve
 from canaryfleet.manifests import Builder, Object, sort_key
@@ -41,7 +42,7 @@ def check(repository: Repository, previous: Mapping[str, Release]) -> Checked:
         issues = list(outcome.issues)
         if outcome.frozen is not None:
             issues += _moved(outcome.frozen.release, previous.get(app))
-            samples = list(_samples(repository, spec, outcome.frozen))
+            samples = _built(repository, spec, outcome.frozen, issues)
             issues += violations(spec, samples)
             issues += _shared(app, samples, owners)
             frozen[app] = outcome.frozen
@@ -121,6 +122,20 @@ def _source(
     if kind == "Rollout" and path[:2] == ("spec", "strategy"):
         return ("exposure",)
     return SOURCES.get(kind, default)
+
+
+def _built(repository: Repository, spec: Spec, frozen: Frozen, issues: list[Issue]) -> list[list[Object]]:
+    """The final objects to judge; an object that canaryfleet itself can't build is an issue."""
+    try:
+        return list(_samples(repository, spec, frozen))
+    except Unwritable as error:
+        issues.append(
+            Issue((), "CF126", str(error), "remove it from hosts, gateways, addresses and variables")
+        )
+    except Problems as problems:
+        at = ("workload", "base") if spec.base is not None else ("workload",)
+        issues += [Issue(at, item.code, item.message, item.remedy) for item in problems.findings]
+    return []
 
 
 def _samples(repository: Repository, spec: Spec, frozen: Frozen) -> Iterator[list[Object]]:

@@ -203,4 +203,14 @@ def read(found: list[dict[str, Any]], shape: LiveShape) -> Live:
             live[key] = tuple(value[:-1])
         else:
             live["address" if "/0/" in path else "cluster"] = value
-    return Live(**live)
+    return _checked(Live(**live))
+
+
+def _checked(live: Live) -> Live:
+    """The same; raises TypeError for what `patches` never writes."""
+    counts, texts = live[:3], (*live.hosts, *live.gateways, *live.preview, live.address, live.cluster)
+    if not all(type(count) in (int, type(None)) for count in counts) or not all(
+        isinstance(text, str) for text in texts
+    ):
+        raise TypeError("a live setting of another type")
+    return live

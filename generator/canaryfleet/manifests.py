@@ -10,12 +10,13 @@ from collections.abc import Callable, Mapping, Sequence
 from posixpath import join, normpath
 from typing import Any
 
-from canaryfleet.errors import Place, problem
+from canaryfleet.errors import Place, Problems, problem
 from canaryfleet.syntax import load, parse_stream
 
 Object = dict[str, Any]
 Read = Callable[[str], bytes]
-KNOWN = frozenset({"apiVersion", "kind", "metadata", "resources", "components", "patches"})
+LISTS = ("resources", "components")
+KNOWN = frozenset({"apiVersion", "kind", "metadata", "patches", *LISTS})
 
 
 class Builder:
@@ -26,6 +27,7 @@ class Builder:
         self._immutable = immutable
         self._objects: dict[str, tuple[Object, ...]] = {}
         self._patches: dict[str, list[Mapping[str, Any]]] = {}
+        self._open: set[str] = set()
 
     def build(self, path: str) -> list[Object]:
         """The objects of the kustomization in a folder (a repository path), sorted as `sort_key` says.
@@ -39,7 +41,7 @@ class Builder:
         if path in self._objects:
             return self._objects[path]
         if path.endswith((".yaml", ".yml")):
-            objects = tuple(parse_stream(self._read(path), path))
+            objects = tuple(_object(item, path) for item in parse_stream(self._read(path), path))
         else:
             objects = self._kustomization(path)
         if self._immutable(path):
@@ -48,9 +50,15 @@ class Builder:
 
     def _kustomization(self, path: str) -> tuple[Object, ...]:
         body = self._body(path)
+        if path in self._open:
+            raise _foreign(_file(path), "it contains itself")
+        self._open.add(path)
         objects: list[Object] = []
-        for entry in body.get("resources", ()):
-            objects.extend(self._resources(normpath(join(path, entry))))
+        try:
+            for entry in body.get("resources", ()):
+                objects.extend(self._resources(normpath(join(path, entry))))
+        finally:
+            self._open.discard(path)
         _unique(objects, path)
         patches = [
             patch
@@ -72,17 +80,42 @@ class Builder:
         return self._patches[path]
 
     def _body(self, path: str) -> Mapping[str, Any]:
-        file = join(path, "kustomization.yaml")
+        file = _file(path)
         body = load(self._read(file), file)
-        unknown = set(body) - KNOWN if isinstance(body, dict) else {"its content"}
+        if not isinstance(body, dict):
+            raise _foreign(file, "its content")
+        unknown = [*(set(body) - KNOWN), *(key for key in LISTS if not _are_strings(body.get(key, [])))]
         if unknown:
-            raise problem(
-                Place(file),
-                "CF160",
-                f"canaryfleet did not write this: {', '.join(sorted(unknown))}",
-                "run `canaryfleet render`",
-            )
+            raise _foreign(file, ", ".join(sorted(unknown)))
         return dict(body)
+
+
+def _file(path: str) -> str:
+    return join(path, "kustomization.yaml")
+
+
+def _foreign(file: str, what: str) -> Problems:
+    return problem(
+        Place(file), "CF160", f"canaryfleet did not write this: {what}", "run `canaryfleet render`"
+    )
+
+
+def _are_strings(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(item, str) for item in value)
+
+
+def _object(item: Object, file: str) -> Object:
+    """The same, if it has what the rest relies on."""
+    metadata = item.get("metadata")
+    named = (
+        isinstance(metadata, dict)
+        and isinstance(metadata.get("name"), str)
+        and isinstance(metadata.get("namespace", ""), str)
+        and isinstance(metadata.get("labels", {}), dict)
+    )
+    if not named or not isinstance(item.get("kind"), str) or not isinstance(item.get("apiVersion"), str):
+        raise _foreign(file, "this is no Kubernetes object")
+    return item
 
 
 def sort_key(item: Object) -> tuple[str, str, str, str]:
@@ -99,7 +132,7 @@ def _unique(objects: Sequence[Object], path: str) -> None:
         key = sort_key(item)
         if key in seen:
             raise problem(
-                Place(join(path, "kustomization.yaml")),
+                Place(_file(path)),
                 "CF161",
                 f"{key[1]} {key[3]} comes from two resources",
                 "run `canaryfleet render`",
@@ -108,10 +141,24 @@ def _unique(objects: Sequence[Object], path: str) -> None:
 
 
 def _parsed(body: Mapping[str, Any], path: str) -> list[Mapping[str, Any]]:
-    return [
-        {"target": entry["target"], "operations": load(entry["patch"].encode(), path)}
-        for entry in body.get("patches", ())
-    ]
+    try:
+        found: list[Mapping[str, Any]] = [
+            {"target": dict(entry["target"]), "operations": load(entry["patch"].encode(), _file(path))}
+            for entry in body.get("patches", ())
+        ]
+        formed = all(_is_formed(patch["target"], patch["operations"]) for patch in found)
+    except (KeyError, TypeError, ValueError, AttributeError):
+        formed = False
+    if not formed:
+        raise _foreign(_file(path), "a patch of another form")
+    return found
+
+
+def _is_formed(target: Mapping[str, Any], operations: Sequence[Any]) -> bool:
+    """True for a patch by kind and name or label, made of operations with a path."""
+    chosen = isinstance(target.get("name", target.get("labelSelector")), str)
+    typed = isinstance(target.get("kind"), str) and isinstance(target.get("group"), str)
+    return chosen and typed and all(isinstance(one["path"], str) and "op" in one for one in operations)
 
 
 def _matches(item: Object, target: Mapping[str, str]) -> bool:
@@ -126,18 +173,13 @@ def _matches(item: Object, target: Mapping[str, str]) -> bool:
 def _patched(item: Object, patch: Mapping[str, Any], path: str) -> Object:
     for operation in patch["operations"]:
         if operation["op"] not in ("add", "replace"):
-            raise problem(
-                Place(path),
-                "CF160",
-                f"canaryfleet did not write this: op {operation['op']}",
-                "run `canaryfleet render`",
-            )
+            raise _foreign(_file(path), f"op {operation['op']}")
         steps = [step.replace("~1", "/").replace("~0", "~") for step in operation["path"].split("/")[1:]]
         try:
             item = _with(item, steps, operation["value"])
         except (KeyError, IndexError, ValueError, TypeError) as error:
             raise problem(
-                Place(path),
+                Place(_file(path)),
                 "CF162",
                 f"a patch of {item['kind']} {item['metadata']['name']} finds no {operation['path']}",
                 "run `canaryfleet render`",

@@ -33,6 +33,18 @@ RESULTS: dict[str, tuple[str | None, str | None]] = {
     "kayenta": (None, None),
     "job": (None, None),
 }
+# Fields without which the controller can't measure, read from the same place.
+REQUIRED: dict[str, tuple[str, ...]] = {
+    "web": ("url",),
+    "wavefront": ("query",),
+    "newRelic": ("query",),
+    "cloudWatch": ("metricDataQueries",),
+    "graphite": ("query",),
+    "influxdb": ("query",),
+    "skywalking": ("query",),
+    "job": ("spec",),
+}
+PROVIDERS_ARE_ARGO = "see Argo Rollouts' documentation of the provider"
 SELF_JUDGING = frozenset({"job", "kayenta"})
 
 
@@ -193,7 +205,7 @@ def _provider(metric: Metric) -> tuple[str, dict[str, Any]]:
             ("provider", key),
             "CF133",
             f"the fields of {key} are missing",
-            "see Argo Rollouts' documentation of the provider",
+            PROVIDERS_ARE_ARGO,
         )
     if key == "prometheus":
         raise Bad(
@@ -202,6 +214,15 @@ def _provider(metric: Metric) -> tuple[str, dict[str, Any]]:
             "Prometheus is measured by `query`",
             "write `query:` instead; the address is the cluster's",
         )
+    missing = [field for field in REQUIRED.get(key, ()) if not body.get(field)]
+    if missing:
+        raise Bad(("provider", key), "CF133", f"{key} needs `{missing[0]}`", PROVIDERS_ARE_ARGO)
+    known = {"cluster.name", *(f"secret.{name}" for name in metric.secrets)}
+    for name in sorted(names(body) - known):
+        if name.startswith(("cluster.", "secret.")):
+            from canaryfleet.nearest import nearest
+
+            raise Bad(("provider", key), "CF139", f"nothing is known as $({name})", nearest(name, known))
     return key, body
 
 
@@ -332,7 +353,7 @@ def _possible(provider: str, compared: str, rollback: Condition | None, strategy
     compare with, and finds out by Prometheus when the version has all the traffic.
     """
     yield STEPS
-    if rollback and strategy == "canary":
+    if rollback:
         yield BACKGROUND
     if provider == "prometheus" and not compared and rollback:
         yield BAKE

@@ -62,9 +62,15 @@ def know(tree: Tree, apps: Iterable[str] = ()) -> Known:
     reading = repo.read(tree, apps)
     branch = git.default_ref(tree.root, reading.repository.fleet.defaultBranch)
     merged = git.tree_files(tree.root, branch, OVERLAYS) if branch else None
-    previous = {
-        app: release for app in reading.repository.specs if (release := _running(tree, app)) is not None
-    }
+    previous: dict[str, Release] = {}
+    for app in reading.repository.specs:
+        try:
+            release = _running(tree, app)
+        except Problems as problems:
+            reading.findings.extend(problems.findings)
+            continue
+        if release is not None:
+            previous[app] = release
     checked = lint.check(reading.repository, previous)
     return Known(tree, reading.repository, checked.frozen, [*reading.findings, *checked.findings], merged)
 

@@ -77,7 +77,8 @@ def _model(tree: Tree, path: str, model: type[M]) -> tuple[M, Document]:
         document = parse(tree.read(path), path)
     except Unclear as unclear:
         more: list[Finding] = []
-        _collect(more, lambda: decode(unclear.partial, model))
+        partial = unclear.partial
+        _collect(more, lambda: decode(partial, model))
         raise Problems([*unclear.findings, *more]) from None
     return decode(document, model), document
 
@@ -221,7 +222,7 @@ def release(tree: Tree, app: str, name: str) -> Release:
 
     path = join(OVERLAYS, app, "releases", name, "release.yaml")
     try:
-        return convert(load(tree.read(path), path), Release, strict=True)
+        found = convert(load(tree.read(path), path), Release, strict=True)
     except ValidationError as error:
         raise problem(
             Place(path),
@@ -229,6 +230,10 @@ def release(tree: Tree, app: str, name: str) -> Release:
             f"this is no release: {error}",
             "restore it from Git: a release never changes",
         ) from None
+    if found.id != name or found.metadata.name != app:
+        said = f"it says that it is {found.metadata.name} {found.id}"
+        raise problem(Place(path), "CF163", said, "restore it from Git")
+    return found
 
 
 def release_names(tree: Tree, app: str) -> list[str]:

@@ -1,12 +1,13 @@
 """Resolving: what a spec means on a fleet - waves, pods, measures - and everything that is wrong with it."""
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from canaryfleet import metrics, waves
 from canaryfleet.engines import argo_rollouts
 from canaryfleet.errors import WARNING, Issue
-from canaryfleet.live import Settings, unresolved
+from canaryfleet.live import Live, Settings, unresolved
 from canaryfleet.live import resolve as resolve_live
 from canaryfleet.models.canary import Canary
 from canaryfleet.models.cluster import Cluster
@@ -18,7 +19,13 @@ from canaryfleet.schedule import zone_exists
 from canaryfleet.variables import of_cluster
 from canaryfleet.workload import build
 from canaryfleet.workload.objects import Bounds, Object, Workload
-from canaryfleet.workload.pod import Pod, pod, unknown_variables
+from canaryfleet.workload.pod import SUBSTITUTED, Pod, pod, unknown_variables
+
+_LABEL = r"[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?"
+HOST = re.compile(rf"(\*\.)?{_LABEL}(\.{_LABEL})*")
+GATEWAY = re.compile(rf"({_LABEL}/)?{_LABEL}(\.{_LABEL})*".replace("A-Z", ""))
+ADDRESS = re.compile(r"https?://[!-z|~]+")  # printable, and no {{ for the controller to fill in
+LONGEST_HOST = 253
 
 
 class Inputs(NamedTuple):
@@ -197,14 +204,16 @@ def _live_issues(inputs: Inputs, bounds: Bounds, measures: Sequence[metrics.Meas
                 f"cluster {name} has no $({variable})",
                 "add it to the cluster's `variables`",
             )
-        if prometheus and not live.address.startswith(("http://", "https://")):
-            said = f"has {live.address!r}" if live.address else "is not known"
+        if prometheus and not ADDRESS.fullmatch(live.address):
+            said = f"is {live.address!r}" if live.address else "is not known"
             yield Issue(
                 ("analysis", "metrics"),
                 "CF107",
                 f"the Prometheus address of cluster {name} {said}",
                 "set `metrics.prometheus` in the cluster's file or in fleet.yaml to http://… or https://…",
             )
+        if not unresolved(live):
+            yield from _unroutable(name, live)
         if live.hosts and not live.gateways:
             yield Issue(
                 ("exposure", "hosts"),
@@ -221,6 +230,22 @@ def _live_issues(inputs: Inputs, bounds: Bounds, measures: Sequence[metrics.Meas
             )
 
 
+def _unroutable(cluster: str, live: Live) -> Iterator[Issue]:
+    """Hosts and gateways that Istio refuses; a cluster's variables can make them so."""
+    for kind, pattern, named in (
+        ("hosts", HOST, (*live.hosts, *live.preview)),
+        ("gateways", GATEWAY, live.gateways),
+    ):
+        for text in named:
+            if not pattern.fullmatch(text) or len(text) > LONGEST_HOST:
+                yield Issue(
+                    ("exposure", kind),
+                    "CF127",
+                    f"on {cluster} {text!r} is no name that Istio takes",
+                    "check the cluster's `variables`",
+                )
+
+
 # Pods of the clusters
 
 
@@ -231,6 +256,7 @@ def _pods(inputs: Inputs, workload: Workload, members: Sequence[str]) -> Pods:
     by_cluster: dict[str, Pod] = {}
     issues: list[Issue] = []
     used = unknown_variables([workload.template, [item.env for item in overrides]], {})
+    issues += _fixed_variables(workload)
     for name in members:
         cluster = inputs.clusters[name]
         variables = of_cluster(name, cluster.metadata.labels, cluster.variables)
@@ -249,3 +275,19 @@ def _pods(inputs: Inputs, workload: Workload, members: Sequence[str]) -> Pods:
             made[key] = pod(workload, [overrides[index] for index in chosen], variables)
         by_cluster[name] = made[key]
     return Pods(pod(workload, [], {}), by_cluster, issues)
+
+
+def _fixed_variables(workload: Workload) -> Iterator[Issue]:
+    """A cluster's variables where nothing replaces them: they would reach the pods as they are."""
+    template = workload.template
+    containers = list(template["spec"]["containers"])
+    serving = containers[workload.container]
+    containers[workload.container] = {key: item for key, item in serving.items() if key not in SUBSTITUTED}
+    rest = template | {"spec": template["spec"] | {"containers": containers}}
+    for name in sorted(unknown_variables(rest, {})):
+        yield Issue(
+            ("workload",),
+            "CF128",
+            f"$({name}) stands where it is not replaced",
+            "command, args and env of the serving container take it; elsewhere use overrides",
+        )

@@ -36,7 +36,7 @@ def resolve(app: str, waves: Sequence[Wave], fleet: Mapping[str, Cluster]) -> di
     resolved: dict[str, tuple[str, ...]] = {}
     for wave in waves:
         members = _members(app, wave, left, total)
-        resolved[wave.name] = tuple(sorted(members))
+        resolved[wave.name] = tuple(sorted([*resolved.get(wave.name, ()), *members]))
         for name in members:
             del left[name]
     return resolved

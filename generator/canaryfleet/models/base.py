@@ -4,6 +4,7 @@ No `from __future__ import annotations` in these modules: msgspec resolves strin
 on the first conversion, which costs every command several milliseconds.
 """
 
+from datetime import datetime
 from typing import Annotated, ClassVar, Literal
 
 from msgspec import Meta, Struct
@@ -11,28 +12,58 @@ from msgspec import Meta, Struct
 ApiVersion = Literal["canaryfleet.dev/v1alpha1"]
 API_VERSION: ApiVersion = "canaryfleet.dev/v1alpha1"
 
-DnsLabel = Annotated[str, Meta(pattern=r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$", max_length=63)]
-AppName = Annotated[str, Meta(pattern=r"^[a-z]([a-z0-9-]*[a-z0-9])?$", max_length=40)]
-ClusterName = Annotated[str, Meta(pattern=r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$", max_length=63)]
-WaveName = Annotated[str, Meta(pattern=r"^[a-z]([a-z0-9-]*[a-z0-9])?$", max_length=40)]
-MetricName = Annotated[str, Meta(pattern=r"^[a-z]([a-z0-9-]*[a-z0-9])?$", max_length=40)]
-Host = Annotated[str, Meta(pattern=r"^(\*\.)?[A-Za-z0-9$().-]+$", max_length=253)]
-Percent = Annotated[str, Meta(pattern=r"^(100|[0-9]{1,2}(\.[0-9]{1,4})?)%$")]
+END = r"$(?!\n)"  # to Python, `$` also matches before a line end that is the last character
+_NAME = r"[a-z0-9]([a-z0-9-]*[a-z0-9])?"
+INT32 = (1 << 31) - 1  # what Kubernetes' own numbers hold
+
+DnsLabel = Annotated[str, Meta(pattern=f"^{_NAME}{END}", max_length=63)]
+AppName = Annotated[str, Meta(pattern=f"^[a-z]([a-z0-9-]*[a-z0-9])?{END}", max_length=40)]
+ClusterName = Annotated[str, Meta(pattern=f"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?{END}", max_length=63)]
+WaveName = AppName
+MetricName = AppName
+ObjectName = Annotated[str, Meta(pattern=rf"^{_NAME}(\.{_NAME})*{END}", max_length=253)]
+DataKey = Annotated[str, Meta(pattern=f"^[A-Za-z0-9._-]+{END}", max_length=253)]
+Host = Annotated[str, Meta(pattern=rf"^(\*\.)?[A-Za-z0-9$().-]+{END}", max_length=253)]
+Gateway = Annotated[str, Meta(pattern=f"^([A-Za-z0-9$()._-]+/)?[A-Za-z0-9$()._-]+{END}", max_length=317)]
+Image = Annotated[str, Meta(pattern=rf"^[A-Za-z0-9\[][A-Za-z0-9._:/@\[\]+-]*{END}")]
+Percent = Annotated[str, Meta(pattern=rf"^(100|[0-9]{{1,2}}(\.[0-9]{{1,4}})?)%{END}")]
 _TIME = r"0|(?=[0-9])([0-9]{1,4}d)?([0-9]{1,5}h)?([0-9]{1,6}m)?([0-9]{1,7}s)?"
-Duration = Annotated[str, Meta(pattern=f"^({_TIME})$")]
-DurationOrManual = Annotated[str, Meta(pattern=f"^(manual|{_TIME})$")]
-CountOrPercent = Annotated[int, Meta(ge=0)] | Percent
-Threshold = Annotated[str, Meta(pattern=r"^[+-]?[0-9]{1,12}(\.[0-9]{1,12})?(%|pp|ms|s|m)?$")] | int | float
+Duration = Annotated[str, Meta(pattern=f"^({_TIME}){END}")]
+PositiveDuration = Annotated[str, Meta(pattern=f"^(?=.*[1-9])({_TIME}){END}")]
+DurationOrManual = Annotated[str, Meta(pattern=f"^(manual|{_TIME}){END}")]
+CountOrPercent = Annotated[int, Meta(ge=0, le=INT32)] | Percent
+Threshold = (
+    Annotated[str, Meta(pattern=rf"^[+-]?[0-9]{{1,12}}(\.[0-9]{{1,12}})?(%|pp|ms|s|m)?{END}")] | int | float
+)
 Instant = Annotated[
-    str, Meta(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}(:[0-9]{2})?(Z|[+-][0-9]{2}:[0-9]{2})$")
+    str,
+    Meta(
+        pattern=rf"^[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}T[0-9]{{2}}:[0-9]{{2}}(:[0-9]{{2}})?(Z|[+-][0-9]{{2}}:[0-9]{{2}}){END}"
+    ),
 ]
 Labels = dict[str, str]
-AbsolutePath = Annotated[str, Meta(pattern="^/")]
-Checksum = Annotated[str, Meta(pattern="^sha256:[0-9a-f]{64}$")]
-TokenName = Annotated[str, Meta(pattern="^[A-Za-z0-9_-]+$")]
+AbsolutePath = Annotated[str, Meta(pattern=rf"^/\S*{END}")]
+MountPath = Annotated[str, Meta(pattern=rf"^/[^:\x00-\x1f]*{END}")]
+Checksum = Annotated[str, Meta(pattern=f"^sha256:[0-9a-f]{{64}}{END}")]
+TokenName = Annotated[str, Meta(pattern=f"^[A-Za-z0-9_-]+{END}")]
+HeaderName = Annotated[str, Meta(pattern=f"^[A-Za-z0-9!#$%&'*+.^_`|~-]+{END}")]
+WordList = Annotated[str, Meta(pattern=f"^[a-z0-9-]+(,[a-z0-9-]+)*{END}")]
+Text = Annotated[str, Meta(min_length=1)]
 Quantile = Annotated[float, Meta(gt=0, lt=1)]
-Positive = Annotated[int, Meta(ge=1)]
+Count = Annotated[int, Meta(ge=0, le=INT32)]
+Positive = Annotated[int, Meta(ge=1, le=INT32)]
 Port = Annotated[int, Meta(ge=1, le=65535)]
+
+
+def check_instants(model: "Model", names: tuple[str, ...]) -> None:
+    """Raises ValueError for a date that no calendar has: a pattern can't count days."""
+    for name in names:
+        text = getattr(model, name)
+        try:
+            if text is not None:
+                datetime.fromisoformat(text)
+        except ValueError:
+            raise ValueError(f"{text} is no date and time") from None
 
 
 class Model(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):

@@ -5,6 +5,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from msgspec import Meta, field
 
 from canaryfleet.models.base import (
+    END,
     AbsolutePath,
     Addresses,
     ApiVersion,
@@ -12,24 +13,32 @@ from canaryfleet.models.base import (
     Checksum,
     Choice,
     ClusterName,
+    Count,
     CountOrPercent,
+    DataKey,
     DnsLabel,
     Duration,
     DurationOrManual,
+    Gateway,
+    HeaderName,
     Host,
+    Image,
     Labels,
     MetricName,
     Model,
+    MountPath,
+    ObjectName,
     Percent,
     Port,
     Positive,
+    PositiveDuration,
     Quantile,
+    Text,
     Threshold,
     TokenName,
     WaveName,
+    WordList,
 )
-
-Count = Annotated[int, Meta(ge=0)]
 
 
 class CanaryMetadata(Model, frozen=True, kw_only=True):
@@ -51,17 +60,17 @@ class ModelArtifact(Model, frozen=True, kw_only=True):
     """The model that the pods load; part of the workload digest."""
 
     name: Annotated[
-        str,
+        Text,
         Meta(
             description="Model name, given to the container as MODEL_NAME.",
             examples=["llama-3.1-8b-instruct"],
         ),
     ]
     version: Annotated[
-        str, Meta(description="An immutable version, given as MODEL_VERSION.", examples=["2026-11-01"])
+        Text, Meta(description="An immutable version, given as MODEL_VERSION.", examples=["2026-11-01"])
     ]
     uri: Annotated[
-        str | None,
+        Text | None,
         Meta(
             description="Where it is loaded from, given as MODEL_URI.",
             examples=["s3://models/llama-3.1-8b/2026-11-01"],
@@ -94,13 +103,15 @@ class EnvSource(Choice, frozen=True, kw_only=True):
 
     exactly_one: ClassVar = ("secret", "configMap", "field")
     secret: Annotated[
-        str | None, Meta(description="Name of a Secret in the namespace.", examples=["search-api"])
+        ObjectName | None, Meta(description="Name of a Secret in the namespace.", examples=["search-api"])
     ] = None
     configMap: Annotated[
-        str | None, Meta(description="Name of a ConfigMap in the namespace.", examples=["regions"])
+        ObjectName | None, Meta(description="Name of a ConfigMap in the namespace.", examples=["regions"])
     ] = None
-    field: Annotated[str | None, Meta(description="A field of the pod.", examples=["status.podIP"])] = None
-    key: Annotated[str | None, Meta(description="Key in the Secret or ConfigMap.", examples=["token"])] = None
+    field: Annotated[Text | None, Meta(description="A field of the pod.", examples=["status.podIP"])] = None
+    key: Annotated[
+        DataKey | None, Meta(description="Key in the Secret or ConfigMap.", examples=["token"])
+    ] = None
 
 
 class Probe(Choice, frozen=True, kw_only=True):
@@ -108,14 +119,16 @@ class Probe(Choice, frozen=True, kw_only=True):
 
     exactly_one: ClassVar = ("path", "grpc", "command", "tcp")
     path: Annotated[AbsolutePath | None, Meta(description="HTTP path.", examples=["/healthz"])] = None
-    grpc: Annotated[bool | None, Meta(description="The gRPC health protocol.", examples=[True])] = None
-    tcp: Annotated[bool | None, Meta(description="A TCP connection.", examples=[True])] = None
+    grpc: Annotated[Literal[True] | None, Meta(description="The gRPC health protocol.", examples=[True])] = (
+        None
+    )
+    tcp: Annotated[Literal[True] | None, Meta(description="A TCP connection.", examples=[True])] = None
     command: Annotated[
         tuple[str, ...] | None, Meta(description="A command in the container.", examples=[["/bin/healthy"]])
     ] = None
     port: Annotated[Port | None, Meta(description="Default: the workload's port.", examples=[8081])] = None
-    period: Annotated[Duration, Meta(description="Between two probes.")] = "10s"
-    timeout: Annotated[Duration, Meta(description="Of one probe.")] = "2s"
+    period: Annotated[PositiveDuration, Meta(description="Between two probes.")] = "10s"
+    timeout: Annotated[PositiveDuration, Meta(description="Of one probe.")] = "2s"
     failures: Annotated[Positive, Meta(description="Failures in a row that count.")] = 3
 
 
@@ -123,7 +136,7 @@ class Volume(Model, frozen=True, kw_only=True):
     """A volume and where the container sees it."""
 
     name: Annotated[DnsLabel, Meta(description="Name of the volume.", examples=["cache"])]
-    mountPath: Annotated[str, Meta(description="Where it is mounted.", pattern="^/", examples=["/cache"])]
+    mountPath: Annotated[MountPath, Meta(description="Where it is mounted.", examples=["/cache"])]
     source: Annotated[
         dict[str, Any],
         Meta(description="A Kubernetes volume source.", examples=[{"emptyDir": {"medium": "Memory"}}]),
@@ -156,7 +169,7 @@ class Workload(Choice, frozen=True, kw_only=True):
 
     exactly_one: ClassVar = ("image", "base")
     image: Annotated[
-        str | None,
+        Image | None,
         Meta(
             description="Container image, pinned by digest.",
             examples=["ghcr.io/acme/assistant:2.4.0@sha256:…"],
@@ -255,9 +268,7 @@ class Workload(Choice, frozen=True, kw_only=True):
             examples=[["prompts/system.md"]],
         ),
     ] = ()
-    promptsDir: Annotated[str, Meta(description="Where the container sees the prompts.", pattern="^/")] = (
-        "/prompts"
-    )
+    promptsDir: Annotated[MountPath, Meta(description="Where the container sees the prompts.")] = "/prompts"
     config: Annotated[
         tuple[str, ...],
         Meta(
@@ -265,11 +276,11 @@ class Workload(Choice, frozen=True, kw_only=True):
             examples=[["config/tools.json"]],
         ),
     ] = ()
-    configDir: Annotated[
-        str, Meta(description="Where the container sees the configuration.", pattern="^/")
-    ] = "/config"
+    configDir: Annotated[MountPath, Meta(description="Where the container sees the configuration.")] = (
+        "/config"
+    )
     startup: Annotated[
-        Duration | None,
+        PositiveDuration | None,
         Meta(description="Longest start, model load included; kept out of the analysis.", examples=["5m"]),
     ] = None
     drain: Annotated[
@@ -302,7 +313,7 @@ class Sticky(Choice, frozen=True, kw_only=True):
     header: Annotated[
         TokenName | None, Meta(description="Request header that names the user.", examples=["x-user-id"])
     ] = None
-    maxAge: Annotated[Duration, Meta(description="Life of the cookie.")] = "30d"
+    maxAge: Annotated[PositiveDuration, Meta(description="Life of the cookie.")] = "30d"
     secure: Annotated[bool, Meta(description="Send the cookie over HTTPS only.")] = True
     namespace: Annotated[
         DnsLabel,
@@ -337,14 +348,14 @@ class Step(Choice, frozen=True, kw_only=True):
         Percent | None, Meta(description="Share of the requests that the canary answers.", examples=["5%"])
     ] = None
     header: Annotated[
-        dict[str, str | Match] | None,
+        dict[HeaderName, str | Match] | None,
         Meta(
             description="Requests with all these headers go to the canary, until the next header step; `{}` ends it.",
             examples=[{"x-canary-group": "internal"}],
         ),
     ] = None
     cookie: Annotated[
-        dict[str, str | Match] | None,
+        dict[HeaderName, str | Match] | None,
         Meta(
             description="Requests with all these cookies go to the canary, until the next cookie step; `{}` ends it.",
             examples=[{"beta": "1"}],
@@ -392,12 +403,12 @@ class Retries(Model, frozen=True, kw_only=True):
 
     attempts: Annotated[Count, Meta(description="Further attempts.")] = 0
     perTryTimeout: Annotated[
-        Duration | None, Meta(description="Longest single attempt.", examples=["2s"])
+        PositiveDuration | None, Meta(description="Longest single attempt.", examples=["2s"])
     ] = None
     retryOn: Annotated[
-        str | None,
+        WordList | None,
         Meta(
-            examples=["connect-failure,refused-stream"], description="Envoy's conditions for another attempt."
+            description="Envoy's conditions for another attempt.", examples=["connect-failure,refused-stream"]
         ),
     ] = None
 
@@ -410,7 +421,7 @@ class Exposure(Model, frozen=True, kw_only=True):
         Meta(description="Hosts outside the mesh (live).", examples=[["assistant.acme.example"]]),
     ] = ()
     gateways: Annotated[
-        tuple[str, ...],
+        tuple[Gateway, ...],
         Meta(description="Istio gateways, `namespace/name` (live).", examples=[["istio-ingress/public"]]),
     ] = ()
     protocol: Annotated[Literal["http", "http2", "grpc"], Meta(description="What the port speaks.")] = "http"
@@ -446,9 +457,9 @@ class SecretKey(Model, frozen=True, kw_only=True):
     """A key of a Secret that the analysis reads in the cluster; never a value."""
 
     secret: Annotated[
-        str, Meta(description="Name of the Secret in the app's namespace.", examples=["fiddler-api"])
+        ObjectName, Meta(description="Name of the Secret in the app's namespace.", examples=["fiddler-api"])
     ]
-    key: Annotated[str, Meta(description="Key in the Secret.", examples=["token"])]
+    key: Annotated[DataKey, Meta(description="Key in the Secret.", examples=["token"])]
 
 
 class Metric(Choice, frozen=True, kw_only=True):
@@ -525,7 +536,7 @@ class Metric(Choice, frozen=True, kw_only=True):
         Meta(description="When it is measured. Default: always that makes sense for it."),
     ] = ()
     interval: Annotated[
-        Duration | None, Meta(description="Instead of the analysis' own.", examples=["30s"])
+        PositiveDuration | None, Meta(description="Instead of the analysis' own.", examples=["30s"])
     ] = None
     count: Annotated[Positive | None, Meta(description="Instead of the analysis' own.", examples=[10])] = None
     failureLimit: Annotated[Count | None, Meta(description="Instead of the analysis' own.", examples=[1])] = (
@@ -542,9 +553,9 @@ class Metric(Choice, frozen=True, kw_only=True):
 class Analysis(Model, frozen=True, kw_only=True):
     """What proves a version good or bad."""
 
-    interval: Annotated[Duration, Meta(description="Between two measurements.")] = "1m"
+    interval: Annotated[PositiveDuration, Meta(description="Between two measurements.")] = "1m"
     window: Annotated[
-        Duration, Meta(description="How far back the background analysis and the bake look.")
+        PositiveDuration, Meta(description="How far back the background analysis and the bake look.")
     ] = "5m"
     minimumSamples: Annotated[
         Count, Meta(description="Requests of the canary over a step; fewer prove nothing.", examples=[300])
@@ -566,6 +577,10 @@ class Analysis(Model, frozen=True, kw_only=True):
     metrics: Annotated[tuple[Metric, ...], Meta(description="The measurements.")] = ()
 
 
+_DAY = "(Mon|Tue|Wed|Thu|Fri|Sat|Sun)"
+_DAYS = f"{_DAY}(-{_DAY})?"
+
+
 class Window(Model, frozen=True, kw_only=True):
     """When a wave may start or advance."""
 
@@ -573,18 +588,21 @@ class Window(Model, frozen=True, kw_only=True):
         str,
         Meta(
             description="Days or ranges of days.",
-            pattern=r"^(Mon|Tue|Wed|Thu|Fri|Sat|Sun)([,-](Mon|Tue|Wed|Thu|Fri|Sat|Sun))*$",
+            pattern=f"^{_DAYS}(,{_DAYS})*{END}",
             examples=["Mon-Thu"],
         ),
     ]
     from_: Annotated[
-        str, Meta(pattern="^([01][0-9]|2[0-3]):[0-5][0-9]$", examples=["09:00"], description="When it opens.")
+        str,
+        Meta(
+            pattern=f"^([01][0-9]|2[0-3]):[0-5][0-9]{END}", examples=["09:00"], description="When it opens."
+        ),
     ] = field(name="from")
     to: Annotated[
         str,
         Meta(
             description="Exclusive; earlier than `from` means the next day.",
-            pattern="^(([01][0-9]|2[0-3]):[0-5][0-9]|24:00)$",
+            pattern=f"^(([01][0-9]|2[0-3]):[0-5][0-9]|24:00){END}",
             examples=["16:00"],
         ),
     ]
@@ -621,7 +639,8 @@ class Wave(Choice, frozen=True, kw_only=True):
         Duration, Meta(description="Bake: measured after the cluster is fully on the release.")
     ] = "0"
     progressDeadline: Annotated[
-        Duration, Meta(description="Longest time from the live Rollout carrying the release to its proof.")
+        PositiveDuration,
+        Meta(description="Longest time from the live Rollout carrying the release to its proof."),
     ] = "1d"
     maxFailures: Annotated[
         CountOrPercent, Meta(description="Clusters that may fail without ending the release.")
@@ -677,7 +696,7 @@ class Override(Model, frozen=True, kw_only=True):
         Meta(description="Instead of the exposure's (live).", examples=[["assistant.eu.acme.example"]]),
     ] = None
     gateways: Annotated[
-        tuple[str, ...] | None,
+        tuple[Gateway, ...] | None,
         Meta(description="Instead of the exposure's (live).", examples=[["istio-ingress/public"]]),
     ] = None
     metrics: Annotated[
@@ -699,7 +718,7 @@ class Canary(Model, frozen=True, kw_only=True):
         str,
         Meta(
             description="Names the release; quote it.",
-            pattern=r"^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$",
+            pattern=f"^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?{END}",
             max_length=40,
             examples=["2.4.0"],
         ),

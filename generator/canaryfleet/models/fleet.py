@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, field
 
-from canaryfleet.models.base import Addresses, ApiVersion, Instant, Labels, Metadata, Model
+from canaryfleet.models.base import Addresses, ApiVersion, Instant, Labels, Metadata, Model, check_instants
 
 DEFAULT_SELECTOR = 'namespace="$(namespace)",pod=~"$(rollout)-$(hash)-.*"'
 
@@ -18,6 +18,9 @@ class Freeze(Model, frozen=True, kw_only=True):
     )
     to: Annotated[Instant, Meta(examples=["2027-01-04T00:00:00Z"], description="When it has ended.")]
     why: Annotated[str, Meta(description="Shown to those who wait.", examples=["the busiest weeks"])] = ""
+
+    def __post_init__(self) -> None:
+        check_instants(self, ("from_", "to"))
 
 
 class Forge(Model, frozen=True, kw_only=True):

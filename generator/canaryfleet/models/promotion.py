@@ -4,7 +4,16 @@ from typing import Annotated, ClassVar, Literal
 
 from msgspec import Meta
 
-from canaryfleet.models.base import ApiVersion, Choice, ClusterName, Instant, Metadata, Model, WaveName
+from canaryfleet.models.base import (
+    ApiVersion,
+    Choice,
+    ClusterName,
+    Instant,
+    Metadata,
+    Model,
+    WaveName,
+    check_instants,
+)
 
 
 class Bar(Choice, frozen=True, kw_only=True):
@@ -31,6 +40,10 @@ class Bar(Choice, frozen=True, kw_only=True):
         str, Meta(description="Why, for everybody who meets it.", examples=["error rate 4% in eu-west-1a"])
     ]
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_instants(self, ("since", "until"))
+
 
 class HoldEntry(Model, frozen=True, kw_only=True):
     """Stops the app, or one wave or cluster of it."""
@@ -49,6 +62,9 @@ class HoldEntry(Model, frozen=True, kw_only=True):
         str, Meta(description="Why, for everybody who meets it.", examples=["error rate 4% in eu-west-1a"])
     ]
 
+    def __post_init__(self) -> None:
+        check_instants(self, ("since", "until"))
+
 
 class Excuse(Model, frozen=True, kw_only=True):
     """A cluster that the quorum does not wait for; it catches up in a last wave."""
@@ -63,6 +79,9 @@ class Excuse(Model, frozen=True, kw_only=True):
     why: Annotated[
         str, Meta(description="Why, for everybody who meets it.", examples=["error rate 4% in eu-west-1a"])
     ]
+
+    def __post_init__(self) -> None:
+        check_instants(self, ("since", "until"))
 
 
 class Promotion(Model, frozen=True, kw_only=True):

@@ -43,7 +43,7 @@ def host(service: str, namespace: str) -> str:
 def service_names(spec: Canary, service: str) -> tuple[str, ...]:
     """All Services that may be a request's destination, for metrics."""
     if spec.exposure.blueGreen:
-        return service, f"{service}-preview"
+        return service, f"{service}-active", f"{service}-preview"
     if spec.exposure.split == "host":
         return service, f"{service}-{CANARY}", f"{service}-{STABLE}"
     return service, f"{service}-{STABLE}"
@@ -114,10 +114,10 @@ def _canary(spec: Canary, workload: Workload) -> Routing:
     root = workload.service["metadata"]["name"]
     stable_service = f"{root}-{STABLE}"
     subset = spec.exposure.split == "subset"
-    services = [_with_protocol(spec, workload), _like(workload, stable_service)]
+    services = [_with_protocol(spec, workload), _managed_service(spec, workload, stable_service)]
     named = {"stable": stable_service}
     if not subset:
-        services.append(_like(workload, f"{root}-{CANARY}"))
+        services.append(_managed_service(spec, workload, f"{root}-{CANARY}"))
         named["canary"] = f"{root}-{CANARY}"
     routes = _routes(spec, _weighted(spec, workload, subset=subset))
     prefix = _prefix(spec)
@@ -136,16 +136,17 @@ def _canary(spec: Canary, workload: Workload) -> Routing:
 def _blue_green(spec: Canary, workload: Workload) -> Routing:
     app, namespace = spec.metadata.name, spec.metadata.namespace
     root = workload.service["metadata"]["name"]
-    preview = f"{root}-preview"
-    route = _route(spec, f"{_prefix(spec)}-primary", [_destination(spec, workload, root)])
-    objects = [_with_protocol(spec, workload), _like(workload, preview), _virtual_service(spec, app, [route])]
+    active, preview = f"{root}-active", f"{root}-preview"
+    route = _route(spec, f"{_prefix(spec)}-primary", [_destination(spec, workload, active)])
+    services = [_managed_service(spec, workload, name) for name in (active, preview)]
+    objects = [_with_protocol(spec, workload), *services, _virtual_service(spec, app, [route])]
     preview_name = None
     if spec.exposure.blueGreen and spec.exposure.blueGreen.previewHosts:
         preview_name = f"{app}-preview"
         shown = _route(spec, f"{_prefix(spec)}-preview", [_destination(spec, workload, preview)])
         objects.append(_virtual_service(spec, preview_name, [shown]))
-    services = {"active": root, "preview": preview}
-    return Routing(tuple(objects), {}, {}, services, host(root, namespace), preview_name)
+    named = {"active": active, "preview": preview}
+    return Routing(tuple(objects), {}, {}, named, host(root, namespace), preview_name)
 
 
 def _prefix(spec: Canary) -> str:
@@ -175,12 +176,16 @@ def _ports(spec: Canary, workload: Workload) -> list[Object]:
     ]
 
 
-def _like(workload: Workload, name: str) -> Object:
-    """A Service of the same pods, whose selector Argo Rollouts narrows to one version."""
+def _managed_service(spec: Canary, workload: Workload, name: str) -> Object:
+    """A Service like the app's own, whose selector is the controller's alone.
+
+    It has none in Git: the field is one atomic map, so a server-side apply that brought one would
+    take the controller's hash away, and a blue-green Rollout would take that for a first deployment.
+    """
     service = workload.service
-    keep = ("selector", "ports", "publishNotReadyAddresses", "sessionAffinity")
+    keep = ("publishNotReadyAddresses", "sessionAffinity")
     ports = [
-        {key: value for key, value in port.items() if key != "nodePort"} for port in service["spec"]["ports"]
+        {key: value for key, value in port.items() if key != "nodePort"} for port in _ports(spec, workload)
     ]
     body = {key: service["spec"][key] for key in keep if key in service["spec"]} | {"ports": ports}
     labels = service["metadata"].get("labels", {}) | MANAGED_BY

@@ -275,7 +275,8 @@ def _retarget(objects: Sequence[Object], deployment: str, app: str) -> Object | 
 
 
 def _take_bounds(deployment: Object, scaler: Object | None) -> Bounds:
-    replicas = deployment["spec"].pop("replicas", 1)
+    # an adopted Deployment keeps them in Git: without, a client-side apply would set it to 1 at once
+    replicas = deployment["spec"].get("replicas", 1)
     if scaler is None:
         return Bounds(replicas)
     minimum = scaler["spec"].pop("minReplicas", 1)
@@ -306,4 +307,5 @@ def frozen_base(spec: Canary, base: Sequence[Object]) -> list[Object]:
     if not isinstance(deployment, Issue):
         scaler = _retarget(objects, deployment["metadata"]["name"], spec.metadata.name)
         _take_bounds(deployment, scaler)
+        deployment["spec"].pop("replicas", None)
     return sorted(objects, key=canonical_json)

@@ -154,6 +154,9 @@ def _has_digest(image: str) -> bool:
     )
 
 
+SUBSTITUTED = ("command", "args", "env")  # of the serving container, with a cluster's variables
+
+
 class Pod(NamedTuple):
     """A pod template for some clusters: stamped, with the digest that stands in it."""
 
@@ -167,7 +170,7 @@ def pod(workload: Workload, overrides: Sequence[Override], variables: Mapping[st
     container = template["spec"]["containers"][workload.container]
     for override in overrides:
         _override(template, container, override)
-    for key in ("command", "args", "env"):
+    for key in SUBSTITUTED:
         if names(container.get(key)):
             container[key] = substitute_all(container[key], variables.get)
     digest = stamp(template)

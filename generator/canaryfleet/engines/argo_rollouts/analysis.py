@@ -58,13 +58,19 @@ class Template(NamedTuple):
 
 
 def template(
-    app: str, namespace: str, stage: str, measures: Sequence[Measure], revision: str, delay: str = "0"
+    app: str, namespace: str, stage: str, measures: Sequence[Measure], revision: str, observe: str = "0"
 ) -> Template | None:
-    """The AnalysisTemplate of a stage (steps, background or preview), or None if nothing is measured in it."""
+    """The AnalysisTemplate of a stage (steps, background or preview), or None if nothing is measured in it.
+
+    `observe`: after a blue-green switch nothing is judged good before that time has passed, but all
+    users have the version at once: so it is watched from the first second for proof that it is bad.
+    """
     chosen = [measure for measure in measures if stage in measure.during]
     if not chosen:
         return None
-    metrics = [_metric(measure, stage, delay) for measure in chosen]
+    metrics = [_metric(measure, stage, observe) for measure in chosen]
+    if duration(observe):
+        metrics += [_guard(measure, observe) for measure in measures if BACKGROUND in measure.during]
     needed = tuple(name for name in (CANARY_HASH, STABLE_HASH, WINDOW) if _uses(metrics, name))
     arguments = [*_common(revision), *({"name": name} for name in needed), *_secrets(chosen)]
     body = {"args": arguments, "metrics": metrics, "measurementRetention": _retention(metrics)}
@@ -145,6 +151,13 @@ def _metric(measure: Measure, stage: str, delay: str) -> Object:
     failures = 0 if measure.provider in SELF_JUDGING else measure.limits.failure
     metric |= {"failureLimit": failures, "consecutiveErrorLimit": measure.limits.error}
     return metric | {"provider": _provider(measure)}
+
+
+def _guard(measure: Measure, length: str) -> Object:
+    """A background metric that ends after `length`, since a blue-green Rollout waits for its end."""
+    metric = _metric(measure, BACKGROUND, "0")
+    count = max(math.ceil(duration(length) / duration(measure.limits.interval)), measure.limits.failure + 1)
+    return metric | {"name": f"{measure.name}-guard", "count": count, "inconclusiveLimit": count - 1}
 
 
 def _bake_metric(measure: Measure, wave: Wave, analysis: Analysis, requests: str) -> Object:

@@ -12,6 +12,7 @@ What the controller does, and this relies on (rollout/ and utils/ of v1.9.2 and 
 """
 
 import re
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -103,6 +104,9 @@ def _check_step(spec: Canary, index: int, step: Step) -> Iterator[Issue]:
                 f"Argo Rollouts would match any of the {len(routes)}, not all",
                 "one a step",
             )
+        for name, wanted in (routes or {}).items():
+            if not isinstance(wanted, str) and wanted.regex is not None and (why := _not_re2(wanted.regex)):
+                yield Issue((*at, kind, name, "regex"), "CF129", f"{wanted.regex!r}: {why}", RE2)
     if step.scale is not None and step.weight is not None:
         yield Issue((*at, "scale"), "CF124", "a weight step scales with its weight", "remove `scale`")
 
@@ -118,12 +122,13 @@ def render(
 ) -> Rendered:
     """Rollout, AnalysisTemplates, and the bake of each wave."""
     app, namespace = spec.metadata.name, spec.metadata.namespace
-    delay = spec.exposure.blueGreen.observe if spec.exposure.blueGreen else "0"
+    blue = spec.exposure.blueGreen
+    stages = {STEPS: blue.observe, PREVIEW: "0"} if blue else {STEPS: "0", BACKGROUND: "0"}
     made = {
-        stage: template(app, namespace, stage, measures, pod.digest, delay if stage == STEPS else "0")
-        for stage in (STEPS, BACKGROUND, PREVIEW)
+        stage: template(app, namespace, stage, measures, pod.digest, observe)
+        for stage, observe in stages.items()
     }
-    if spec.exposure.blueGreen:
+    if blue:
         steps: list[Object] = []
         strategy: Object = {"blueGreen": _blue_green(spec, routing, made, identity)}
     else:
@@ -308,6 +313,24 @@ def _cookie_regex(name: str, wanted: str | Match) -> str:
     else:
         value = wanted.regex or ""
     return rf"(.*;\s*)?{_literal(name)}={value}(;.*)?"
+
+
+RE2 = "it is RE2, which has no look-around and no back references"
+
+
+def _not_re2(text: str) -> str:
+    """Why it is no expression of RE2, as far as Python's own compiler can tell; else empty."""
+    if re.search(r"(?<!\\)(\\\\)*(\(\?(=|!|<[=!]|P=)|\\[1-9])", text):
+        return "a look-around or a back reference"
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            re.compile(text)
+    except (re.error, OverflowError, RecursionError) as error:
+        said = str(error)
+        # RE2 has classes and escapes that Python has not: \pL, \z, \Q…\E, flags in the middle
+        return "" if said.startswith(("bad escape", "global flags", "unknown extension")) else said
+    return ""
 
 
 def _literal(text: str) -> str:

@@ -31,7 +31,7 @@ CODES: dict[str, str] = {
     "CF204": "a number of the spec is negative, or the progress deadline ends before minReadySeconds",
     "CF205": "the selector is missing, empty or invalid",
     "CF206": "the selector does not match the pod template's labels",
-    "CF207": "workloadRef: beside a template, of a kind that can't be taken over, missing, or scaled by two",
+    "CF207": "workloadRef: beside a template, of a kind that can't be taken over, or missing",
     "CF208": "not exactly one of the strategies canary and blueGreen",
     "CF209": "blueGreen: the services are the same, or settings contradict each other",
     "CF210": "antiAffinity needs exactly one of its two forms, and a weight of 1 to 100",
@@ -842,9 +842,6 @@ def _workload_ref(item: Object, world: World) -> Iterator[Violation]:
             f"there is no {kind} {_short(reference.get('name'))} here",
             "keep it beside the Rollout",
         )
-    elif scale_down in ("onsuccess", "progressively") and _at(workload, "spec", "replicas"):
-        message = "the Deployment's replicas stand in Git: the GitOps tool and the controller would scale it in turns"
-        yield _bad(workload, ("spec", "replicas"), "CF207", message, "remove the field, or write 0")
 
 
 def _strategy(item: Object, world: World) -> Iterator[Violation]:
@@ -2630,10 +2627,6 @@ def _selects_pods(service: Object, template: dict[Any, Any] | None) -> Iterator[
     selector = _at(service, "spec", "selector")
     if template is None or (selector is not None and not isinstance(selector, dict)):
         return
-    if not selector:
-        yield _bad(
-            service, ("spec", "selector"), "CF251", "the Service selects nothing", "select the pods' labels"
-        )
     labels = _strings(_at(template, "metadata", "labels"))
     for key, value in _strings(selector).items():
         if key != HASH_LABEL and labels.get(key) != value:
