@@ -44,7 +44,7 @@ OWN: dict[str, str] = {
     "CF106": "a variable that a cluster does not have",
     "CF107": "no address of Prometheus for a cluster",
     "CF108": "hosts without a gateway",
-    "CF109": "an autoscaler's minimum above its maximum",
+    "CF109": "an autoscaler's bounds or target that can't be",
     "CF110": "a field that belongs to the other kind of workload",
     "CF111": "the base has no Deployment, or several and the spec names none",
     "CF112": "a Deployment that can't become a Rollout",

@@ -86,7 +86,15 @@ def release_digest(inputs: Inputs) -> str:
     blue = inputs.spec.exposure.blueGreen
     # which hosts is live, but whether there are any decides over a VirtualService
     preview = {"preview": True} if blue and blue.previewHosts else {}
-    return digest({"spec": frozen_part(inputs.data), "base": base, "files": files} | preview)
+    spec = frozen_part(inputs.data)
+    spec["workload"] = _in_order(spec["workload"])
+    spec |= {"overrides": [_in_order(item) for item in spec["overrides"]]} if "overrides" in spec else {}
+    return digest({"spec": spec, "base": base, "files": files} | preview)
+
+
+def _in_order(part: Mapping[str, Any]) -> dict[str, Any]:
+    """With the order of variables and ports, which reaches the pods: a digest does not see that of keys."""
+    return {key: [*value.items()] if key in ("env", "ports") else value for key, value in part.items()}
 
 
 def _release_files(

@@ -41,7 +41,7 @@ def point(
         pointers=app.pointers,
         promotion=repo.promotion(known.tree, name),
         fleet=known.repository.fleet,
-        windows={item.name: item for item in (*spec.waves, *spec.hotfixWaves)},
+        windows={item.name: item for item in spec.waves_of(release.urgency)},
         verified=set(app.pointers) if "all" in verified else verified,
         now=now,
     )
@@ -92,10 +92,15 @@ def _kept(app: App, cluster: str, wanted: Live) -> Live:
     committed = app.overlays.get(cluster)
     if committed is None:
         return wanted
-    present = present_live(committed, app.releases[app.pointers[cluster].release])
+    release = app.releases[app.pointers[cluster].release]
+    present = present_live(committed, release)
     if present is None:
         raise problem(
             Place(committed.path), "CF167", "its live settings can't be read", "restore it from Git"
         )
-    kept = {name: old for name, old in present._asdict().items() if old not in (None, (), "")}
+    room = fit(wanted, release.live)._asdict()
+    nothing = (None, (), "")
+    kept = {
+        name: old for name, old in present._asdict().items() if old not in nothing or room[name] not in nothing
+    }
     return wanted._replace(**kept)

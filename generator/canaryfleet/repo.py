@@ -1,6 +1,7 @@
 """A GitOps repository as models: everything that people wrote, read and checked in one go."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from math import isfinite
 from posixpath import join
 from typing import Any, NamedTuple, TypeVar
 
@@ -196,18 +197,48 @@ def _base(
     tools["kustomize"] = tool.version
     objects = parse_stream(kustomize.build(tool, tree.root, path), path)
     for item in objects:
-        if (
-            not isinstance(item.get("metadata"), dict)
-            or not isinstance(item["metadata"].get("name"), str)
-            or not item.get("kind")
-        ):
+        metadata = item.get("metadata")
+        named = isinstance(metadata, dict) and isinstance(metadata.get("name"), str)
+        if not named or not isinstance(item.get("kind"), str) or not isinstance(item.get("apiVersion"), str):
             raise problem(
                 place,
                 "CF021",
                 "the base builds something that is no Kubernetes object",
                 "run `kustomize build` on it",
             )
-    return objects
+        if _has_odd_number(item):
+            what = f"{item['kind']} {item['metadata']['name']} has a number that is infinite, or none"
+            raise problem(place, "CF126", what, "Kubernetes can't carry it: write a number, or quote it")
+    return [_without_nulls(item) if item["kind"] in READ_KINDS else item for item in objects]
+
+
+# Whose fields are read here. To the API server, their `field: null` is no field.
+READ_KINDS = frozenset(
+    [
+        "Deployment",
+        "DestinationRule",
+        "HorizontalPodAutoscaler",
+        "PodDisruptionBudget",
+        "ScaledObject",
+        "Service",
+        "VerticalPodAutoscaler",
+        "VirtualService",
+    ]
+)
+
+
+def _without_nulls(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_nulls(item) for key, item in value.items() if item is not None}
+    return [_without_nulls(item) for item in value] if isinstance(value, list) else value
+
+
+def _has_odd_number(value: Any) -> bool:
+    if isinstance(value, dict):
+        return any(map(_has_odd_number, value.values()))
+    if isinstance(value, list):
+        return any(map(_has_odd_number, value))
+    return isinstance(value, float) and not isfinite(value)
 
 
 def promotion(tree: Tree, app: str) -> Promotion | None:

@@ -13,7 +13,7 @@ from canaryfleet.models.canary import Canary
 from canaryfleet.models.cluster import Cluster
 from canaryfleet.models.fleet import Fleet
 from canaryfleet.nearest import nearest
-from canaryfleet.quantity import duration
+from canaryfleet.quantity import duration, percent
 from canaryfleet.routing import istio
 from canaryfleet.schedule import zone_exists
 from canaryfleet.variables import of_cluster
@@ -70,7 +70,15 @@ def resolve(inputs: Inputs) -> Resolved:
     """Resolve everything; all issues of the spec are found, not only the first."""
     spec = inputs.spec
     members = waves.resolve(spec.metadata.name, spec.waves_in_force(), inputs.clusters)
-    issues = [*_wave_issues(inputs, members), *_window_issues(spec), *argo_rollouts.check(spec)]
+    issues = [
+        *_wave_issues(inputs, members),
+        *_window_issues(spec),
+        *_scaler_issues(spec),
+        *argo_rollouts.check(spec),
+    ]
+    malformed = list(_malformed(inputs))
+    if malformed:
+        return Resolved(None, (*issues, *malformed))
     built = build(spec, inputs.base, inputs.files)
     issues += built.issues
     if built.workload is None:
@@ -89,6 +97,18 @@ def resolve(inputs: Inputs) -> Resolved:
         return Resolved(None, tuple(issues))
     plan = Plan(inputs, workload, resolved.measures, members, pods, metrics.requests(context))
     return Resolved(plan, tuple(issues))
+
+
+def _malformed(inputs: Inputs) -> Iterator[Issue]:
+    """What in the built base isn't what Kubernetes expects; nothing else can be said about it then."""
+    for item in argo_rollouts.malformed(inputs.base or ()):
+        where = ".".join(map(str, item.path))
+        yield Issue(
+            ("workload", "base"),
+            item.code,
+            f"{item.kind} {item.name}: {item.message} (at {where})",
+            item.remedy,
+        )
 
 
 def _below(head: str, issues: Iterable[Issue]) -> list[Issue]:
@@ -149,6 +169,13 @@ def _wave_issues(inputs: Inputs, members: Mapping[str, Sequence[str]]) -> Iterab
                 "no cluster matches that is in no earlier wave",
                 WARNING,
             )
+
+
+def _scaler_issues(spec: Canary) -> Iterator[Issue]:
+    scaler = spec.workload.autoscaler
+    if scaler and scaler.cpu and percent(scaler.cpu) * 100 < 1:
+        at = ("workload", "autoscaler", "cpu")
+        yield Issue(at, "CF109", f"a target of {scaler.cpu} can't be met", "1% or more")
 
 
 def _window_issues(spec: Canary) -> Iterator[Issue]:
@@ -221,6 +248,8 @@ def _live_issues(inputs: Inputs, bounds: Bounds, measures: Sequence[metrics.Meas
                 f"on {name} no gateway takes the hosts",
                 "add `exposure.gateways`",
             )
+        if live.maximum == 0:
+            yield Issue(("workload",), "CF109", f"on {name} the autoscaler allows no pod", "raise `max`")
         if live.minimum is not None and live.maximum is not None and live.minimum > live.maximum:
             yield Issue(
                 ("workload",),

@@ -156,7 +156,11 @@ class Autoscaler(Model, frozen=True, kw_only=True):
 
 
 class Adopt(Model, frozen=True, kw_only=True):
-    """Take over a running Deployment without a gap (Argo Rollouts' workloadRef)."""
+    """Take over a running Deployment without a gap (Argo Rollouts' workloadRef).
+
+    For one release; the next one leaves `adopt` out, and the Deployment goes. Meanwhile tell Argo CD to
+    ignore `/spec/replicas` of that Deployment, which the controller scales down.
+    """
 
     scaleDown: Annotated[
         Literal["progressively", "onsuccess", "never"],
@@ -758,4 +762,8 @@ class Canary(Model, frozen=True, kw_only=True):
 
     def waves_in_force(self) -> tuple[Wave, ...]:
         """The waves that this spec's urgency selects."""
-        return self.hotfixWaves if self.urgency == "hotfix" and self.hotfixWaves else self.waves
+        return self.waves_of(self.urgency)
+
+    def waves_of(self, urgency: str) -> tuple[Wave, ...]:
+        """The waves of releases of an urgency."""
+        return self.hotfixWaves if urgency == "hotfix" and self.hotfixWaves else self.waves

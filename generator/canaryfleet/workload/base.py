@@ -141,6 +141,8 @@ def _unfit(spec: Canary, deployment: Object, objects: Sequence[Object]) -> Issue
     """What makes this Deployment impossible to take over, or the base impossible to carry."""
     app, namespace, at = spec.metadata.name, spec.metadata.namespace, ("workload", "base")
     own = deployment["metadata"].get("namespace")
+    if not ((deployment["spec"].get("template") or {}).get("spec") or {}).get("containers"):
+        return Issue(at, "CF112", "the Deployment has no containers", "give its pod template one")
     if own not in (None, namespace):
         return Issue(
             at,
@@ -239,6 +241,8 @@ def _the_service(spec: Canary, template: Object, objects: Sequence[Object]) -> O
 def _the_port(spec: Canary, service: Object) -> Object | Issue:
     ports: list[Object] = service["spec"].get("ports", [])
     wanted = spec.workload.port
+    if any("port" not in port for port in ports):
+        return Issue(("workload", "base"), "CF114", "a port of the Service has no number", "give it `port`")
     if wanted is not None:
         for port in ports:
             if port["port"] == wanted:

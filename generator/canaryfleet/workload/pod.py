@@ -23,8 +23,9 @@ def add_model(spec: Canary, container: Object) -> list[Issue]:
     if model is None:
         return []
     given = {"NAME": model.name, "VERSION": model.version, "URI": model.uri, "CHECKSUM": model.checksum}
-    env = container.setdefault("env", [])
-    env.extend({"name": f"MODEL_{name}", "value": value} for name, value in given.items() if value)
+    for name, value in given.items():
+        if value:
+            set_env(container, {"name": f"MODEL_{name}", "value": value})
     if spec.workload.mutable or model.checksum or model.version.lower() not in MUTABLE_VERSIONS:
         return []
     return [
@@ -40,7 +41,7 @@ def add_model(spec: Canary, container: Object) -> list[Issue]:
 def add_env(spec: Canary, container: Object, *, from_base: bool) -> list[Issue]:
     """Merge the spec's variables over the container's, in place where a name is there already."""
     env = container.setdefault("env", [])
-    places = {item["name"]: index for index, item in enumerate(env)}
+    places = {item.get("name"): index for index, item in enumerate(env)}
     issues = []
     for name, value in spec.workload.env.items():
         if name in places and not from_base:
@@ -62,7 +63,7 @@ def set_env(container: Object, entry: Object) -> None:
     """Set a variable where it stands: only those after it may use it as `$(NAME)`."""
     env = container.setdefault("env", [])
     for index, item in enumerate(env):
-        if item["name"] == entry["name"]:
+        if item.get("name") == entry["name"]:
             env[index] = entry
             return
     env.append(entry)
@@ -126,7 +127,7 @@ def add_lifecycle(spec: Canary, template: Object, container: Object, port: int) 
 
 def _target(container: Object, port: int) -> int:
     ports = container.get("ports") or []
-    return int(ports[0]["containerPort"]) if ports else port
+    return int(ports[0].get("containerPort", port)) if ports else port
 
 
 def pinned(spec: Canary, template: Object) -> list[Issue]:

@@ -114,11 +114,16 @@ def _common(revision: str) -> list[Object]:
 
 
 def _secrets(measures: Iterable[Measure]) -> list[Object]:
-    found = {name: source for measure in measures for name, source in measure.secrets.items()}
+    """Arguments of the secrets; two metrics may call different ones by the same name."""
     return [
-        {"name": f"secret-{name}", "valueFrom": {"secretKeyRef": {"name": secret, "key": key}}}
-        for name, (secret, key) in sorted(found.items())
+        {"name": _secret(measure, name), "valueFrom": {"secretKeyRef": {"name": secret, "key": key}}}
+        for measure in measures
+        for name, (secret, key) in sorted(measure.secrets.items())
     ]
+
+
+def _secret(measure: Measure, name: str) -> str:
+    return f"secret-{measure.name}-{name}"
 
 
 def _uses(value: Any, argument: str) -> bool:
@@ -201,7 +206,7 @@ def _conditions(measure: Measure, *, judge: bool) -> tuple[str, str]:
 
 def _provider(measure: Measure) -> Object:
     if measure.provider != "prometheus":
-        known = {f"secret.{name}": f"{{{{args.secret-{name}}}}}" for name in measure.secrets}
+        known = {f"secret.{name}": f"{{{{args.{_secret(measure, name)}}}}}" for name in measure.secrets}
         known["cluster.name"] = "{{args.cluster}}"
         return {measure.provider: substitute_all(measure.body, known.get)}
     return _prometheus(_guarded(measure, _compared(measure), CANARY))

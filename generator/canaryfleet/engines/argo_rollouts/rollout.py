@@ -73,6 +73,16 @@ def check(spec: Canary) -> list[Issue]:
                 "remove it",
             )
         )
+    if spec.workload.adopt and (exposure.split == "host" or exposure.blueGreen):
+        # their Services select nothing before the Rollout is healthy; subsets select the old pods too
+        issues.append(
+            Issue(
+                ("workload", "adopt"),
+                "CF120",
+                "only the subset split takes over without a gap",
+                "adopt with `split: subset` and steps first",
+            )
+        )
     if exposure.split == "host" and exposure.blueGreen:
         issues.append(Issue(("exposure", "split"), "CF120", "blue-green does not split traffic", "remove it"))
     return issues

@@ -132,6 +132,13 @@ def validate(objects: Sequence[dict[str, Any]]) -> list[Violation]:
     return list(dict.fromkeys(found))
 
 
+def malformed(objects: Sequence[dict[str, Any]]) -> list[Violation]:
+    """What in objects that people wrote has another type or name than Kubernetes gives it."""
+    world = _world(objects)
+    found = [one for item in objects for rule in (_shape, _named, _labelled) for one in rule(item, world)]
+    return list(dict.fromkeys(found))
+
+
 def _world(objects: Iterable[Object]) -> World:
     items = tuple(objects)
     names: dict[tuple[str, str, str], Object] = {}
@@ -208,6 +215,8 @@ GROUPS = {
     "PodTemplate": "",
     "HorizontalPodAutoscaler": "autoscaling",
     "VerticalPodAutoscaler": "autoscaling.k8s.io",
+    "PodDisruptionBudget": "policy",
+    "Secret": "",
     "ScaledObject": "keda.sh",
 }
 CLUSTER_SCOPED = frozenset({"ClusterAnalysisTemplate", "Namespace"})
@@ -373,6 +382,7 @@ POD_TEMPLATE = {
         "activeDeadlineSeconds": int,
         "nodeSelector": TEXTS,
         "serviceAccountName": str,
+        "tolerations": [{"key": str, "operator": str, "value": str, "effect": str, "tolerationSeconds": int}],
     },
 }
 METRIC = {
@@ -386,7 +396,12 @@ METRIC = {
     "inconclusiveLimit": INTSTR,
     "consecutiveErrorLimit": INTSTR,
     "consecutiveSuccessLimit": INTSTR,
-    "provider": {"...": ANY, "prometheus": {"...": ANY, "address": str, "query": str, "timeout": int}},
+    "provider": {
+        "...": ANY,
+        "prometheus": {"...": ANY, "address": str, "query": str, "timeout": int},
+        "web": {"...": ANY, "url": str, "jsonPath": str, "headers": [{"...": ANY, "key": str, "value": str}]},
+        "job": {"metadata": OPEN, "spec": OPEN},
+    },
 }
 RUN_ARGS = [
     {
@@ -460,8 +475,21 @@ SHAPES: dict[str, Any] = {
         "subsets": [{"...": ANY, "name": str, "labels": TEXTS}],
     },
     "EnvoyFilter": {"...": ANY, "configPatches": [OPEN]},
-    "HorizontalPodAutoscaler": {"...": ANY, "scaleTargetRef": OPEN},
+    "HorizontalPodAutoscaler": {
+        "...": ANY,
+        "scaleTargetRef": OPEN,
+        "minReplicas": int,
+        "maxReplicas": int,
+        "metrics": [
+            {
+                "type": str,
+                **dict.fromkeys(("resource", "containerResource", "pods", "object", "external"), OPEN),
+            }
+        ],
+    },
     "ScaledObject": {"...": ANY, "scaleTargetRef": OPEN},
+    "VerticalPodAutoscaler": {"...": ANY, "targetRef": OPEN},
+    "PodDisruptionBudget": {"...": ANY, "selector": SELECTOR},
 }
 TYPE_NAMES = {str: "text", int: "a whole number", bool: "true or false"}
 
@@ -479,9 +507,8 @@ def _shape(item: Object, world: World) -> Iterator[Violation]:
         yield _bad(item, ("spec",), "CF200", "spec is missing or not a mapping")
     elif kind in SHAPES:
         yield from _shaped(item, ("spec",), spec, SHAPES[kind])
-    if kind == "ConfigMap":
-        yield from _shaped(item, ("data",), item.get("data"), TEXTS)
-        yield from _shaped(item, ("binaryData",), item.get("binaryData"), TEXTS)
+    for field in {"ConfigMap": ("data", "binaryData"), "Secret": ("data", "stringData")}.get(kind, ()):
+        yield from _shaped(item, (field,), item.get(field), TEXTS)
 
 
 def _shaped(item: Object, path: Path, value: Any, shape: Any) -> Iterator[Violation]:
