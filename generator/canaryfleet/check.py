@@ -9,12 +9,12 @@ from canaryfleet.digest import sha256, short
 from canaryfleet.errors import Finding, Place, Problems
 from canaryfleet.files import Tree
 from canaryfleet.freeze import Frozen, config_name
+from canaryfleet.generated import load
 from canaryfleet.git import blob_id
 from canaryfleet.models.release import Release
 from canaryfleet.pointing import at_rest
 from canaryfleet.render import App, Known, Waiting, candidate, candidate_path, differs, load_app, stale
 from canaryfleet.repo import OVERLAYS, Committed
-from canaryfleet.syntax import load
 from canaryfleet.workload.config import config_content
 
 Merged = Mapping[str, list[tuple[str, str]]]
@@ -45,14 +45,15 @@ def check(known: Known) -> Proof:
         for part in known.tree.list(join(OVERLAYS, name)):
             if part not in PARTS:
                 findings.append(_stray(join(OVERLAYS, name, part)))
+        read: dict[str, Release] = {}
         for id in repo.release_names(known.tree, name):
             releases += 1
-            findings += _all(_release(known, merged, name, id))
+            findings += _all(_release(known, merged, name, id, read))
         for folder in known.tree.list(join(OVERLAYS, name, "config")):
             findings += _all(_config(known, merged, name, folder))
         findings += _all(_candidate(known, name))
         try:
-            app = load_app(known.tree, name)
+            app = load_app(known.tree, name, read)
         except Problems as problems:
             findings += problems.findings
             continue
@@ -78,13 +79,14 @@ def _apps(known: Known) -> list[str]:
     return sorted({*known.repository.specs, *known.tree.list(OVERLAYS)})
 
 
-def _release(known: Known, merged: Merged, app: str, id: str) -> Iterator[Finding]:
+def _release(known: Known, merged: Merged, app: str, id: str, read: dict[str, Release]) -> Iterator[Finding]:
     home = join(OVERLAYS, app, "releases", id)
     if not known.tree.is_dir(home):
         yield _stray(home)
         return
     yield from _rewritten(known, merged, home)
-    yield from _sums(known.tree, home, repo.release(known.tree, app, id))
+    read[id] = repo.release(known.tree, app, id)
+    yield from _sums(known.tree, home, read[id])
 
 
 def _sums(tree: Tree, home: str, release: Release) -> Iterator[Finding]:

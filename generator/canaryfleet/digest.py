@@ -8,11 +8,12 @@ ID_LENGTH = 12  # of release ids and names of content; the full digest stands in
 STAMP_LENGTH = 20  # of what is stamped into pods; a label value holds 63
 
 
+_ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+
+
 def canonical_json(value: Any) -> bytes:
     """Plain data as JSON bytes that depend on the content alone, not on the order of keys."""
-    return json.dumps(
-        value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False
-    ).encode()
+    return _ENCODER.encode(value).encode()
 
 
 def sha256(data: bytes) -> str:

@@ -16,7 +16,8 @@ _LONGEST_KEY = 1000
 
 # Harmless unquoted: words (names, paths, images, sentences), quantities with a unit, long options.
 _PLAIN = re.compile(
-    r"(?:\.\./)*[A-Za-z_/](?:[A-Za-z0-9_./@+=()-]|[:,](?=[A-Za-z0-9_/])| (?=[A-Za-z0-9_/(]))*"
+    r"(?:\.\./)*[A-Za-z_/][A-Za-z0-9_./@+=()-]*"
+    r"(?:(?:[:,](?=[A-Za-z0-9_/])| (?=[A-Za-z0-9_/(]))[A-Za-z0-9_./@+=()-]*)*"
     r"|(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:%|ms|[smh]|[KMGT]i)"
     r"|--[a-z](?:[A-Za-z0-9_./@=-]|[:,](?=[A-Za-z0-9_/]))*"
 )
@@ -55,7 +56,8 @@ def emit(value: Any, *, header: str = "") -> str:
     else:
         out.append(_quote(value) if isinstance(value, str) and "\n" in value else _scalar(value, ""))
     out.append("")
-    return _comment(header) + "\n".join(out)
+    text = "\n".join(out)
+    return _comment(header) + text if header else text
 
 
 def emit_all(documents: Iterable[Any]) -> str:
@@ -66,7 +68,7 @@ def emit_all(documents: Iterable[Any]) -> str:
 def _comment(header: str) -> str:
     if _NOT_LITERAL.search(header.replace("\n", "").strip()):
         raise Unwritable("a header must be printable text")
-    lines = (line.rstrip() for line in header.split("\n")) if header else ()
+    lines = (line.rstrip() for line in header.split("\n"))
     return "".join(f"{line}\n" if line.startswith("#") else f"# {line}".rstrip() + "\n" for line in lines)
 
 
@@ -186,6 +188,8 @@ def _lines(value: str, indent: str) -> str:
     ends = len(value) - len(body)
     sign = "-" if not ends else "" if ends == 1 else "+"
     inner = f"\n{indent}  "
+    if "\n\n" not in body:
+        return f"|{sign}{inner}{body.replace(chr(10), inner)}" + "\n" * (ends - 1)
     lines = (inner + line if line else "\n" for line in body.split("\n"))
     return f"|{sign}" + "".join(lines) + "\n" * (ends - 1)
 

@@ -72,20 +72,25 @@ class Tree:
     def read(self, path: str) -> bytes:
         """The content of the regular file at `path`."""
         *folders, name = _names(path) or ("",)
+        return self._read_below(self.root, (*folders, name), path)
+
+    def read_each(self, folder: str, name: str) -> dict[str, bytes]:
+        """The file `name` of every folder in `folder`, by that folder's name, sorted; none if there is none.
+
+        As if each were read on its own, but the way to `folder` itself is gone only once.
+        """
         try:
-            parent = _enter(self.root, folders)
-            try:
-                file = os.open(name, _FILE, dir_fd=parent)
-            finally:
-                os.close(parent)
+            parent = _enter(self.root, _names(folder))
         except OSError as error:
-            raise self._why(path, error) from None
+            self._nothing_or_raise(folder, error)
+            return {}
         try:
-            return self._content(file, path)
-        except OSError as error:
-            raise self._why(path, error) from None
+            return {
+                each: self._read_below(each, (name,), f"{folder}/{each}/{name}", parent)
+                for each in sorted(os.listdir(parent))
+            }
         finally:
-            os.close(file)
+            os.close(parent)
 
     def exists(self, path: str) -> bool:
         """Whether anything is at `path`, be it a file, a folder or a link (which `read` refuses)."""
@@ -135,6 +140,22 @@ class Tree:
         except OSError as error:
             self._nothing_or_raise(path, error)
             return None
+
+    def _read_below(self, start: str, names: Sequence[str], path: str, above: int | None = None) -> bytes:
+        try:
+            parent = _enter(start, names[:-1], above)
+            try:
+                file = os.open(names[-1], _FILE, dir_fd=parent)
+            finally:
+                os.close(parent)
+        except OSError as error:
+            raise self._why(path, error) from None
+        try:
+            return self._content(file, path)
+        except OSError as error:
+            raise self._why(path, error) from None
+        finally:
+            os.close(file)
 
     def _content(self, file: int, path: str) -> bytes:
         info = os.fstat(file)
@@ -290,9 +311,9 @@ def _names(path: str) -> tuple[str, ...]:
     return names
 
 
-def _enter(root: str, names: Iterable[str]) -> int:
+def _enter(root: str, names: Iterable[str], above: int | None = None) -> int:
     """An open descriptor of the folder below `root`, reached without following a link."""
-    folder = os.open(root, _FOLDER)
+    folder = os.open(root, _FOLDER, dir_fd=above)
     for name in names:
         try:
             inner = os.open(name, _FOLDER, dir_fd=folder)

@@ -73,16 +73,16 @@ def default_ref(root: str | os.PathLike[str], branch: str) -> str | None:
     return next((ref for ref in candidates if ref in found), None)
 
 
-def tree_files(root: str | os.PathLike[str], ref: str, under: str) -> dict[str, str]:
-    """The files that the commit `ref` has below the folder `under`: path to blob id.
+def tree_files(root: str | os.PathLike[str], ref: str, *under: str) -> dict[str, str]:
+    """The files that the commit `ref` has below the folders `under`: path to blob id.
 
     Paths are relative to `root`, which may be a folder somewhere in the repository. Submodules are
     left out. Raises `Problems`: CF025 there is no such ref, CF026 its name is not allowed.
     """
     _check(ref)
     # Run in a folder of the repository, ls-tree looks only below it and prints paths relative to it.
-    folder = [] if under in {"", "."} else [under.rstrip("/") + "/"]
-    printed = run(root, ["ls-tree", "-r", "-z", ref, "--", *folder])
+    folders = [] if {"", "."} & set(under) else [folder.rstrip("/") + "/" for folder in under]
+    printed = run(root, ["ls-tree", "-r", "-z", ref, "--", *folders]) if under else b""
     files = {}
     for entry in printed.split(b"\0")[:-1]:
         about, path = entry.split(b"\t", 1)

@@ -10,7 +10,7 @@ from canaryfleet.engines.argo_rollouts import validate
 from canaryfleet.errors import ERROR, Finding, Issue, Problems
 from canaryfleet.freeze import Frozen, freeze
 from canaryfleet.live import Settings, resolve
-from canaryfleet.manifests import Builder, Object, sort_key
+from canaryfleet.manifests import Builder, Object, immutable, sort_key
 from canaryfleet.models.release import Release
 from canaryfleet.repo import OVERLAYS, Repository, Spec, overlay_path
 from canaryfleet.resolve import Inputs
@@ -139,21 +139,23 @@ def _built(repository: Repository, spec: Spec, frozen: Frozen, issues: list[Issu
 
 
 def _samples(repository: Repository, spec: Spec, frozen: Frozen) -> Iterator[list[Object]]:
-    """The final objects of one cluster for each variant and wave: all that can differ but live values."""
+    """The final objects of clusters that have each variant and each wave: all that can differ but live values."""
     release = frozen.release
     baking = overlay.bakes(release)
     settings = Settings(spec.model, frozen.bounds, repository.fleet)
-    done: set[tuple[str | None, str | None]] = set()
+    files = {join(OVERLAYS, spec.app, below): data for below, data in frozen.files.items()}
+    builder = Builder(files.__getitem__, immutable)
+    variants: set[str | None] = set()
+    waves: set[str | None] = set()
     for name, member in release.clusters.items():
-        key = (member.variant, baking.get(name))
-        if key in done or name not in repository.clusters:
+        wave = baking.get(name)
+        if (member.variant in variants and wave in waves) or name not in repository.clusters:
             continue
-        done.add(key)
+        variants.add(member.variant)
+        waves.add(wave)
         at = overlay.target(release, name, baking)
         assert at is not None
-        text = overlay.text(spec.app, at, None, (), resolve(settings, repository.clusters[name]))
         path = overlay_path(spec.app, name)
-        files = {join(OVERLAYS, spec.app, below): data for below, data in frozen.files.items()}
-        yield Builder((files | {path: text.encode()}).__getitem__).build(
-            path.removesuffix("/kustomization.yaml")
-        )
+        live = resolve(settings, repository.clusters[name])
+        files[path] = overlay.text(spec.app, at, None, (), live).encode()
+        yield builder.build(path.removesuffix("/kustomization.yaml"))

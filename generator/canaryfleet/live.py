@@ -4,14 +4,13 @@ They stand in the overlay of a cluster and nowhere else: not in the release, not
 `LIVE_FIELDS` is the one list of spec fields that are read from the default branch as it is now.
 """
 
-from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from canaryfleet.models.canary import Canary, Override
 from canaryfleet.models.cluster import Cluster
 from canaryfleet.models.fleet import Fleet
 from canaryfleet.models.release import LiveShape
-from canaryfleet.variables import names, of_cluster, substitute
+from canaryfleet.variables import REFERENCE, of_cluster, substitute
 from canaryfleet.waves import overrides_of
 from canaryfleet.workload.objects import HPA, Bounds
 
@@ -84,7 +83,6 @@ class Settings(NamedTuple):
 def resolve(settings: Settings, cluster: Cluster) -> Live:
     """The live settings that the inventory says now, whatever release the cluster has."""
     spec, bounds, fleet = settings
-    variables = of_cluster(cluster.metadata.name, cluster.metadata.labels, cluster.variables)
     live = Live(
         replicas=bounds.replicas,
         minimum=bounds.minimum,
@@ -97,7 +95,7 @@ def resolve(settings: Settings, cluster: Cluster) -> Live:
     )
     for index in overrides_of(spec.overrides, cluster):
         live = _override(live, spec.overrides[index])
-    return _substituted(live, variables)
+    return _substituted(live, cluster)
 
 
 def _override(live: Live, override: Override) -> Live:
@@ -112,24 +110,25 @@ def _override(live: Live, override: Override) -> Live:
     return live._replace(**{key: value for key, value in changed.items() if value is not None})
 
 
-def _substituted(live: Live, variables: Mapping[str, str]) -> Live:
-    if not any("$(" in text for text in (*live.hosts, *live.gateways, *live.preview, live.address)):
+def _substituted(live: Live, cluster: Cluster) -> Live:
+    if "$(" not in _texts(live):
         return live
-
-    def filled(texts: tuple[str, ...]) -> tuple[str, ...]:
-        return tuple(substitute(text, variables.get) for text in texts)
-
+    lookup = of_cluster(cluster.metadata.name, cluster.metadata.labels, cluster.variables).get
     return live._replace(
-        hosts=filled(live.hosts),
-        gateways=filled(live.gateways),
-        preview=filled(live.preview),
-        address=substitute(live.address, variables.get),
+        hosts=tuple([substitute(text, lookup) for text in live.hosts]),
+        gateways=tuple([substitute(text, lookup) for text in live.gateways]),
+        preview=tuple([substitute(text, lookup) for text in live.preview]),
+        address=substitute(live.address, lookup),
     )
+
+
+def _texts(live: Live) -> str:
+    return "\n".join((*live.hosts, *live.gateways, *live.preview, live.address))
 
 
 def unresolved(live: Live) -> set[str]:
     """`$(…)` names that the cluster does not have."""
-    return names([*live.hosts, *live.gateways, *live.preview, live.address])
+    return set(REFERENCE.findall(_texts(live)))
 
 
 def fit(live: Live, shape: LiveShape) -> Live:
@@ -148,36 +147,37 @@ def fit(live: Live, shape: LiveShape) -> Live:
     )
 
 
-def patches(live: Live, shape: LiveShape, app: str) -> list[dict[str, Any]]:
-    """The overlay's patches, as (target, operations); `live` has been fitted to the shape."""
+class Patch(NamedTuple):
+    """One patch of an overlay: its object (all that canaryfleet made, without a name), and values by path."""
+
+    group: str
+    kind: str
+    name: str | None
+    values: tuple[tuple[str, Any], ...]
+
+
+def patches(live: Live, shape: LiveShape, app: str) -> list[Patch]:
+    """The overlay's patches; `live` has been fitted to the shape."""
     made = []
     if live.replicas is not None:
-        made.append(_patch("argoproj.io", "Rollout", app, ("/spec/replicas", live.replicas)))
+        made.append(Patch("argoproj.io", "Rollout", app, (("/spec/replicas", live.replicas),)))
     if live.minimum is not None:
-        bounds = [("/spec/minReplicas", live.minimum), ("/spec/maxReplicas", live.maximum)]
-        made.append(_patch("autoscaling", HPA, shape.autoscaler, *bounds))
+        bounds = (("/spec/minReplicas", live.minimum), ("/spec/maxReplicas", live.maximum))
+        made.append(Patch("autoscaling", HPA, shape.autoscaler, bounds))
     if shape.virtualService:
-        hosts = [*live.hosts, shape.internalHost]
-        routed = [("/spec/hosts", hosts), ("/spec/gateways", [*live.gateways, MESH])]
-        made.append(_patch("networking.istio.io", "VirtualService", shape.virtualService, *routed))
+        hosts = (*live.hosts, shape.internalHost)
+        made.append(_routed(shape.virtualService, hosts, (*live.gateways, MESH)))
     if shape.preview:
-        routed = [("/spec/hosts", list(live.preview)), ("/spec/gateways", list(live.gateways) or [MESH])]
-        made.append(_patch("networking.istio.io", "VirtualService", shape.preview, *routed))
+        made.append(_routed(shape.preview, live.preview, live.gateways or (MESH,)))
     if shape.analysis:
-        values = [("/spec/args/0/value", live.address), ("/spec/args/1/value", live.cluster)]
-        for kind in ("AnalysisTemplate", "AnalysisRun"):
-            made.append(_patch("argoproj.io", kind, None, *values))
+        values = (("/spec/args/0/value", live.address), ("/spec/args/1/value", live.cluster))
+        made += [Patch("argoproj.io", kind, None, values) for kind in ("AnalysisTemplate", "AnalysisRun")]
     return made
 
 
-def _patch(group: str, kind: str, name: str | None, *values: tuple[str, Any]) -> dict[str, Any]:
-    """Add replaces what is there: the same patch serves, whether the release has a value or not."""
-    target: dict[str, Any] = {"group": group, "kind": kind}
-    target |= {"name": name} if name else {"labelSelector": "app.kubernetes.io/managed-by=canaryfleet"}
-    return {
-        "target": target,
-        "patch": [{"op": "add", "path": path, "value": value} for path, value in values],
-    }
+def _routed(name: str, hosts: tuple[str | None, ...], gateways: tuple[str, ...]) -> Patch:
+    values = (("/spec/hosts", hosts), ("/spec/gateways", gateways))
+    return Patch("networking.istio.io", "VirtualService", name, values)
 
 
 def read(found: list[dict[str, Any]], shape: LiveShape) -> Live:

@@ -11,7 +11,7 @@ from posixpath import join, normpath
 from typing import Any
 
 from canaryfleet.errors import Place, Problems, problem
-from canaryfleet.syntax import load, parse_stream
+from canaryfleet.generated import load, load_stream
 
 Object = dict[str, Any]
 Read = Callable[[str], bytes]
@@ -19,12 +19,17 @@ LISTS = ("resources", "components")
 KNOWN = frozenset({"apiVersion", "kind", "metadata", "patches", *LISTS})
 
 
-class Builder:
-    """Builds kustomizations below one root; what is immutable is read once and shared."""
+def immutable(path: str) -> bool:
+    """Whether a path is below a folder whose files never change: `overlays/<app>/releases/` or `config/`."""
+    return path.split("/", 3)[2:3] in (["releases"], ["config"])
 
-    def __init__(self, read: Read, immutable: Callable[[str], bool] = lambda path: False) -> None:
+
+class Builder:
+    """Builds kustomizations below one root. What is `shared`, see `immutable`, is read once and kept."""
+
+    def __init__(self, read: Read, shared: Callable[[str], bool] = lambda path: False) -> None:
         self._read = read
-        self._immutable = immutable
+        self._shared = shared
         self._objects: dict[str, tuple[Object, ...]] = {}
         self._patches: dict[str, list[Mapping[str, Any]]] = {}
         self._open: set[str] = set()
@@ -41,10 +46,10 @@ class Builder:
         if path in self._objects:
             return self._objects[path]
         if path.endswith((".yaml", ".yml")):
-            objects = tuple(_object(item, path) for item in parse_stream(self._read(path), path))
+            objects = tuple(_object(item, path) for item in load_stream(self._read(path), path))
         else:
             objects = self._kustomization(path)
-        if self._immutable(path):
+        if self._shared(path):
             self._objects[path] = objects
         return objects
 
@@ -74,7 +79,7 @@ class Builder:
     def _component(self, path: str) -> Sequence[Mapping[str, Any]]:
         if path not in self._patches:
             patches = _parsed(self._body(path), path)
-            if not self._immutable(path):
+            if not self._shared(path):
                 return patches
             self._patches[path] = patches
         return self._patches[path]

@@ -11,9 +11,9 @@ from typing import Any, NamedTuple
 
 from canaryfleet import live as live_settings
 from canaryfleet.emit import emit
-from canaryfleet.live import Live
+from canaryfleet.generated import load
+from canaryfleet.live import Live, Patch
 from canaryfleet.models.release import LiveShape, Release
-from canaryfleet.syntax import load
 
 FALLBACK = "canaryfleet.dev/fallback"
 HEADER = "Made by canaryfleet. Promotion alone moves the pointer; live settings follow the inventory."
@@ -41,7 +41,7 @@ def pointer(data: bytes) -> Pointer | None:
     release = POINTER.search(data)
     if release is None:
         return None
-    fallback = FALLBACK_LINE.search(data)
+    fallback = FALLBACK_LINE.search(data, 0, release.start())
     return Pointer(release.group(1).decode(), fallback.group(1).decode() if fallback else None)
 
 
@@ -72,7 +72,8 @@ def bakes(release: Release) -> dict[str, str]:
 def text(app: str, at: Target, fallback: str | None, fallback_config: Iterable[str], live: Live) -> str:
     """The kustomization of a cluster. Configuration of the fallback stays for the pods that mount it."""
     head = _head(app, at, fallback, tuple(fallback_config))
-    return head + _patches(live_settings.fit(live, at.shape), at.shape, app)
+    patches = live_settings.patches(live_settings.fit(live, at.shape), at.shape, app)
+    return head + ("patches:\n" + "".join(map(_patch, patches)) if patches else "")
 
 
 @lru_cache(maxsize=4096)
@@ -96,14 +97,30 @@ def _head(app: str, at: Target, fallback: str | None, fallback_config: tuple[str
     return emit(body, header=HEADER)
 
 
-@lru_cache(maxsize=65536)
-def _patches(live: Live, shape: LiveShape, app: str) -> str:
-    """The live settings; the patch is a string for kustomize, in block style: flow must not begin with `[`."""
-    made = [
-        {"target": item["target"], "patch": emit(item["patch"])}
-        for item in live_settings.patches(live, shape, app)
-    ]
-    return emit({"patches": made}) if made else ""
+def _patch(patch: Patch) -> str:
+    """One item of `patches`, as `emit` would write it all; two kinds may have the same operations."""
+    return _target(patch.group, patch.kind, patch.name) + _operations(patch.values)
+
+
+@lru_cache(maxsize=4096)
+def _target(group: str, kind: str, name: str | None) -> str:
+    which = {"name": name} if name else {"labelSelector": "app.kubernetes.io/managed-by=canaryfleet"}
+    # A string for kustomize, which refuses flow style there: it must not begin with `[`.
+    return emit([{"target": {"group": group, "kind": kind} | which}]) + "  patch: |\n"
+
+
+@lru_cache(maxsize=16)
+def _operations(values: tuple[tuple[str, Any], ...]) -> str:
+    # Add replaces what is there: the same patch serves, whether the release has a value or not.
+    return "".join(
+        [f"    - op: add\n      path: {path}\n      value:{_value(value)}" for path, value in values]
+    )
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, tuple) and value:
+        return "\n" + "".join([f"      - {emit(item)}" for item in value])
+    return f" {emit(value)}"
 
 
 def read_live(data: bytes, file: str, shape: LiveShape) -> Live:

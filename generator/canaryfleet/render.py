@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from posixpath import join
+from types import MappingProxyType
 from typing import NamedTuple
 
 from canaryfleet import git, lint, overlay, repo
@@ -61,7 +62,7 @@ def know(tree: Tree, apps: Iterable[str] = ()) -> Known:
     """Read and judge the repository; findings are returned, not raised."""
     reading = repo.read(tree, apps)
     branch = git.default_ref(tree.root, reading.repository.fleet.defaultBranch)
-    merged = git.tree_files(tree.root, branch, OVERLAYS) if branch else None
+    merged = git.tree_files(tree.root, branch, *_immutable(tree, reading.repository)) if branch else None
     previous: dict[str, Release] = {}
     for app in reading.repository.specs:
         try:
@@ -75,9 +76,15 @@ def know(tree: Tree, apps: Iterable[str] = ()) -> Known:
     return Known(tree, reading.repository, checked.frozen, [*reading.findings, *checked.findings], merged)
 
 
+def _immutable(tree: Tree, repository: Repository) -> list[str]:
+    """The folders of which it matters what the default branch has."""
+    apps = sorted({*repository.specs, *tree.list(OVERLAYS)})
+    return [join(OVERLAYS, app, part) for app in apps for part in ("config", "releases")]
+
+
 def _running(tree: Tree, app: str) -> Release | None:
     """Any release that some cluster points at; they all have the same namespace and selector."""
-    for committed in repo.overlays(tree, app).values():
+    for committed in repo.each_overlay(tree, app):
         found = overlay.pointer(committed.data)
         if found is not None and tree.exists(join(OVERLAYS, app, "releases", found.release, "release.yaml")):
             return repo.release(tree, app, found.release)
@@ -131,8 +138,8 @@ def candidate(release: Release) -> bytes:
     ).encode()
 
 
-def load_app(tree: Tree, name: str) -> App:
-    """The app's overlays, and every release that they name."""
+def load_app(tree: Tree, name: str, read: Mapping[str, Release] = MappingProxyType({})) -> App:
+    """The app's overlays, and every release that they name; those in `read` have been read already."""
     committed = repo.overlays(tree, name)
     pointers: dict[str, Pointer] = {}
     for cluster, item in committed.items():
@@ -142,17 +149,19 @@ def load_app(tree: Tree, name: str) -> App:
                 Place(item.path), "CF164", "this overlay points at no release", "restore it from Git"
             )
         pointers[cluster] = found
-    named = {id for pointer in pointers.values() for id in (pointer.release, pointer.fallback) if id}
+    named = {id for pointer in pointers.values() for id in pointer if id}
+    there = {id for id in named if tree.exists(join(OVERLAYS, name, "releases", id, "release.yaml"))}
     for cluster, pointer in pointers.items():
-        for id in (pointer.release, pointer.fallback):
-            if id and not tree.exists(join(OVERLAYS, name, "releases", id, "release.yaml")):
+        for id in pointer:
+            if id and id not in there:
                 raise problem(
                     Place(committed[cluster].path),
                     "CF165",
                     f"it names the release {id}, which is not there",
                     "restore the release from Git: what a pointer or a fallback names is never pruned",
                 )
-    return App(name, committed, pointers, {id: repo.release(tree, name, id) for id in sorted(named)})
+    releases = {id: read.get(id) or repo.release(tree, name, id) for id in sorted(named)}
+    return App(name, committed, pointers, releases)
 
 
 def is_frozen(known: Known, path: str) -> bool:

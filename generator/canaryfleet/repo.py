@@ -1,6 +1,6 @@
 """A GitOps repository as models: everything that people wrote, read and checked in one go."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from math import isfinite
 from posixpath import join
 from typing import Any, NamedTuple, TypeVar
@@ -9,13 +9,14 @@ from canaryfleet import kustomize
 from canaryfleet.decode import decode
 from canaryfleet.errors import Finding, Place, Problems, problem
 from canaryfleet.files import Tree, resolve
+from canaryfleet.generated import load
 from canaryfleet.models.canary import Canary
 from canaryfleet.models.cluster import Cluster
 from canaryfleet.models.fleet import Fleet
 from canaryfleet.models.promotion import Promotion
 from canaryfleet.models.release import Release
 from canaryfleet.nearest import nearest
-from canaryfleet.syntax import Document, Unclear, load, parse, parse_stream
+from canaryfleet.syntax import Document, Unclear, parse, parse_stream
 
 M = TypeVar("M")
 FLEET, CLUSTERS, SPECS, OVERLAYS = "fleet.yaml", "clusters", "specs", "overlays"
@@ -286,9 +287,15 @@ def overlay_path(app: str, cluster: str) -> str:
 
 def overlays(tree: Tree, app: str) -> dict[str, Committed]:
     """The app's overlays by cluster."""
-    folder = f"{OVERLAYS}/{app}/clusters"
-    found = {}
-    for cluster in tree.list(folder):
-        path = overlay_path(app, cluster)
-        found[cluster] = Committed(path, tree.read(path))
-    return found
+    found = tree.read_each(_overlays(app), "kustomization.yaml")
+    return {cluster: Committed(overlay_path(app, cluster), data) for cluster, data in found.items()}
+
+
+def each_overlay(tree: Tree, app: str) -> Iterator[Committed]:
+    """The app's overlays, each read when it is asked for."""
+    paths = (overlay_path(app, cluster) for cluster in tree.list(_overlays(app)))
+    return (Committed(path, tree.read(path)) for path in paths)
+
+
+def _overlays(app: str) -> str:
+    return f"{OVERLAYS}/{app}/clusters"

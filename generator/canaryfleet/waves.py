@@ -12,7 +12,7 @@ from canaryfleet.quantity import percent
 
 def selects(selector: Mapping[str, str], labels: Mapping[str, str]) -> bool:
     """True if every label of the selector is there with the same value."""
-    return all(labels.get(key) == value for key, value in selector.items())
+    return selector.items() <= labels.items()
 
 
 def overrides_of(overrides: Sequence[Override], cluster: Cluster) -> list[int]:
