@@ -108,24 +108,25 @@ class _Exit(SystemExit):
     """argparse's own end; its codes are ours already."""
 
 
-def _tree(options: "Namespace", *, to_write: bool = False) -> "Tree":
+def _tree(root: str | None, *, to_write: bool = False) -> "Tree":
     """The repository; what an interrupted writer left behind is rolled back before it is read."""
     from canaryfleet import files
 
-    tree = files.Tree(options.root or _nearest_root())
+    tree = files.Tree(root or _nearest_root())
     if to_write:
         files.recover(tree.root)
     return tree
 
 
 def _nearest_root() -> str:
-    from pathlib import Path
+    import os
 
-    here = Path.cwd()
-    for folder in (here, *here.parents):
-        if (folder / "fleet.yaml").is_file():
-            return str(folder)
-    raise UsageError("there is no fleet.yaml here or above; use --root, or go to a GitOps repository")
+    folder = os.getcwd()
+    while not os.path.isfile(os.path.join(folder, "fleet.yaml")):
+        folder, below = os.path.dirname(folder), folder
+        if folder == below:
+            raise UsageError("there is no fleet.yaml here or above; use --root, or go to a GitOps repository")
+    return folder
 
 
 def _wants_json(given: list[str]) -> bool:
@@ -149,7 +150,7 @@ def _lint(given: list[str]) -> int:
     options = _parse(parser, given)
     from canaryfleet.render import know
 
-    known = know(_tree(options), options.apps)
+    known = know(_tree(options.root), options.apps)
     _show(known.findings, options.output == "json")
     if not known.findings and options.output == "text":
         print(
@@ -182,7 +183,7 @@ def _render(given: list[str]) -> int:
     options = _parse(parser, given)
     from canaryfleet.render import know
 
-    tree = _tree(options, to_write=not options.check)
+    tree = _tree(options.root, to_write=not options.check)
     known = know(tree, options.apps)
     if options.check:
         return _check(known, options.output == "json")
@@ -310,7 +311,7 @@ def _point(given: list[str]) -> int:
     from canaryfleet.point import point
     from canaryfleet.render import know
 
-    tree = _tree(options, to_write=True)
+    tree = _tree(options.root, to_write=True)
     known = know(tree, [options.app])
     if _exit(known.findings):
         raise Problems(known.findings)
@@ -337,6 +338,20 @@ def _tell_pointed(release: str, pointers: "dict[str, Pointer]", reasons: Sequenc
 
 
 def _build(given: list[str]) -> int:
+    app, cluster, root = _build_words(given)
+    from canaryfleet.emit import emit_all
+    from canaryfleet.manifests import Builder, overlay_folder
+
+    tree = _tree(root)
+    sys.stdout.write(emit_all(Builder(tree.read).build(overlay_folder(app, cluster))))
+    return EXIT_OK
+
+
+def _build_words(given: list[str]) -> tuple[str, str, str | None]:
+    """App, cluster and root. The plugin starts this for every application: as it calls it, without argparse."""
+    root, words = (given[1], given[2:]) if given[:1] == ["--root"] and given[1:] else (None, given)
+    if len(words) == 2 and not any(word.startswith("-") for word in (root or "", *words)):
+        return words[0], words[1], root
     parser = _parser(
         "build",
         "Print the final objects of an app on a cluster: what `kustomize build` of its overlay gives.",
@@ -345,14 +360,7 @@ def _build(given: list[str]) -> int:
     parser.add_argument("app", metavar="APP")
     parser.add_argument("cluster", metavar="CLUSTER")
     options = _parse(parser, given)
-    from canaryfleet.emit import emit_all
-    from canaryfleet.manifests import Builder
-    from canaryfleet.repo import overlay_path
-
-    tree = _tree(options)
-    path = overlay_path(options.app, options.cluster).removesuffix("/kustomization.yaml")
-    sys.stdout.write(emit_all(Builder(tree.read).build(path)))
-    return EXIT_OK
+    return options.app, options.cluster, options.root
 
 
 def _schema(given: list[str]) -> int:
@@ -364,7 +372,7 @@ def _schema(given: list[str]) -> int:
     from canaryfleet import files, schema
     from canaryfleet.errors import Place
 
-    tree = _tree(options, to_write=not options.check)
+    tree = _tree(options.root, to_write=not options.check)
     wanted = schema.files()
     if not options.check:
         changed = files.apply(tree.root, files.Changes(wanted, frozenset()))

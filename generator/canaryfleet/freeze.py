@@ -145,11 +145,7 @@ def _kustomization(kind: str, body: Mapping[str, Any]) -> bytes:
 
 def _variant(plan: Plan, made: Pod, *, analysis: bool) -> bytes:
     """A component that makes the base's pods those of some clusters."""
-    adopted = plan.inputs.spec.workload.adopt is not None
-    deployment = (plan.workload.deployment or {}).get("metadata", {}).get("name")
-    target = {"group": "apps", "kind": "Deployment", "name": deployment}
-    if not adopted:
-        target = {"group": "argoproj.io", "kind": "Rollout", "name": plan.inputs.spec.metadata.name}
+    target = {"group": "argoproj.io", "kind": "Rollout", "name": plan.inputs.spec.metadata.name}
     patches = [_patch(target, _difference(plan.pods.base.template, made.template, "/spec/template"))]
     if analysis:
         revision = [{"op": "add", "path": "/spec/args/2/value", "value": made.digest}]

@@ -19,6 +19,11 @@ LISTS = ("resources", "components")
 KNOWN = frozenset({"apiVersion", "kind", "metadata", "patches", *LISTS})
 
 
+def overlay_folder(app: str, cluster: str) -> str:
+    """Where a cluster's overlay of an app stands."""
+    return f"overlays/{app}/clusters/{cluster}"
+
+
 def immutable(path: str) -> bool:
     """Whether a path is below a folder whose files never change: `overlays/<app>/releases/` or `config/`."""
     return path.split("/", 3)[2:3] in (["releases"], ["config"])

@@ -101,6 +101,8 @@ def _kept(app: App, cluster: str, wanted: Live) -> Live:
     room = fit(wanted, release.live)._asdict()
     nothing = (None, (), "")
     kept = {
-        name: old for name, old in present._asdict().items() if old not in nothing or room[name] not in nothing
+        name: old
+        for name, old in present._asdict().items()
+        if old not in nothing or room[name] not in nothing
     }
     return wanted._replace(**kept)

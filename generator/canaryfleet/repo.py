@@ -5,11 +5,11 @@ from math import isfinite
 from posixpath import join
 from typing import Any, NamedTuple, TypeVar
 
-from canaryfleet import kustomize
 from canaryfleet.decode import decode
 from canaryfleet.errors import Finding, Place, Problems, problem
 from canaryfleet.files import Tree, resolve
 from canaryfleet.generated import load
+from canaryfleet.manifests import overlay_folder
 from canaryfleet.models.canary import Canary
 from canaryfleet.models.cluster import Cluster
 from canaryfleet.models.fleet import Fleet
@@ -191,6 +191,8 @@ def _base(
         raise problem(place, "CF011", str(error), "name a folder beside the spec") from None
     if not tree.is_dir(path):
         raise problem(place, "CF010", f"there is no folder {path}", "make a kustomize base there")
+    from canaryfleet import kustomize
+
     scan = kustomize.scan(tree, path)
     if scan.findings:
         raise Problems(scan.findings)
@@ -281,8 +283,8 @@ class Committed(NamedTuple):
 
 
 def overlay_path(app: str, cluster: str) -> str:
-    """Where a cluster's overlay of an app stands."""
-    return f"{OVERLAYS}/{app}/clusters/{cluster}/kustomization.yaml"
+    """The one file of a cluster's overlay of an app."""
+    return f"{overlay_folder(app, cluster)}/kustomization.yaml"
 
 
 def overlays(tree: Tree, app: str) -> dict[str, Committed]:

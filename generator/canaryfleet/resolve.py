@@ -95,7 +95,10 @@ def resolve(inputs: Inputs) -> Resolved:
     issues += pods.issues
     if any(issue.severity != WARNING for issue in issues):
         return Resolved(None, tuple(issues))
-    plan = Plan(inputs, workload, resolved.measures, members, pods, metrics.requests(context))
+    # requests to a preview are no traffic that a version has taken over
+    taken = "|".join(name for name in context.services.split("|") if not name.endswith("-preview"))
+    requests = metrics.requests(context._replace(services=taken))
+    plan = Plan(inputs, workload, resolved.measures, members, pods, requests)
     return Resolved(plan, tuple(issues))
 
 

@@ -4,11 +4,12 @@ import random
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from canaryfleet import generated, syntax
 from canaryfleet.emit import emit, emit_all
 from canaryfleet.errors import Problems
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 # fmt: off
 WORDS = st.sampled_from([

@@ -155,19 +155,6 @@ class Autoscaler(Model, frozen=True, kw_only=True):
     ] = ()
 
 
-class Adopt(Model, frozen=True, kw_only=True):
-    """Take over a running Deployment without a gap (Argo Rollouts' workloadRef).
-
-    For one release; the next one leaves `adopt` out, and the Deployment goes. Meanwhile tell Argo CD to
-    ignore `/spec/replicas` of that Deployment, which the controller scales down.
-    """
-
-    scaleDown: Annotated[
-        Literal["progressively", "onsuccess", "never"],
-        Meta(description="When the Deployment is scaled down."),
-    ] = "progressively"
-
-
 class Workload(Choice, frozen=True, kw_only=True):
     """What runs: a kustomize base with a Deployment, or an image."""
 
@@ -298,12 +285,11 @@ class Workload(Choice, frozen=True, kw_only=True):
         bool, Meta(description="Accept images without digest and models without immutable version.")
     ] = False
     adopt: Annotated[
-        Adopt | None,
+        bool,
         Meta(
-            description="Take over the running Deployment of the base.",
-            examples=[{"scaleDown": "progressively"}],
+            description="Take over the base's running Deployment without a gap: it stays untouched until a release without `adopt`.",
         ),
-    ] = None
+    ] = False
 
 
 class Sticky(Choice, frozen=True, kw_only=True):

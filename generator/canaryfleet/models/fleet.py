@@ -6,7 +6,7 @@ from msgspec import Meta, field
 
 from canaryfleet.models.base import Addresses, ApiVersion, Instant, Labels, Metadata, Model, check_instants
 
-DEFAULT_SELECTOR = 'namespace="$(namespace)",pod=~"$(rollout)-$(hash)-.*"'
+DEFAULT_SELECTOR = 'namespace="$(namespace)",pod=~"$(rollout)-$(hash)-[a-z0-9]+"'
 
 
 class Freeze(Model, frozen=True, kw_only=True):

@@ -75,5 +75,5 @@ def _misplaced(spec: Canary) -> list[Issue]:
             "write it there" if spec.workload.base else "use `base` instead of `image`, or remove it",
         )
         for name in wrong
-        if getattr(spec.workload, name) not in (None, (), {})
+        if getattr(spec.workload, name) not in (None, (), {}, False)
     ]

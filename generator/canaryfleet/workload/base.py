@@ -59,6 +59,8 @@ def from_base(spec: Canary, base: Sequence[Object]) -> Workload | Issue:
     issue = _unfit(spec, deployment, objects)
     if issue:
         return issue
+    if spec.workload.adopt:
+        objects.append(copy.deepcopy(deployment))  # untouched, so that nothing of it restarts
     template = deployment["spec"]["template"]
     template.setdefault("metadata", {}).setdefault("labels", {})
     template["metadata"].setdefault("annotations", {})
@@ -93,7 +95,7 @@ def from_base(spec: Canary, base: Sequence[Object]) -> Workload | Issue:
             for key, value in annotations.items()
             if not key.startswith("deployment.kubernetes.io/")
         },
-        deployment=_place(deployment, spec.metadata.namespace),
+        min_ready=deployment["spec"].get("minReadySeconds", 0),
         autoscaler=scaler["metadata"]["name"] if scaler else None,
         disruption=None if _has_budget(objects, template) else disruption(spec, selector),
         config=(),
@@ -279,7 +281,6 @@ def _retarget(objects: Sequence[Object], deployment: str, app: str) -> Object | 
 
 
 def _take_bounds(deployment: Object, scaler: Object | None) -> Bounds:
-    # an adopted Deployment keeps them in Git: without, a client-side apply would set it to 1 at once
     replicas = deployment["spec"].get("replicas", 1)
     if scaler is None:
         return Bounds(replicas)
@@ -311,5 +312,6 @@ def frozen_base(spec: Canary, base: Sequence[Object]) -> list[Object]:
     if not isinstance(deployment, Issue):
         scaler = _retarget(objects, deployment["metadata"]["name"], spec.metadata.name)
         _take_bounds(deployment, scaler)
-        deployment["spec"].pop("replicas", None)
+        if not spec.workload.adopt:
+            deployment["spec"].pop("replicas", None)
     return sorted(objects, key=canonical_json)

@@ -55,7 +55,7 @@ def from_image(spec: Canary) -> Workload:
         port_name=port_name,
         labels=selector | MANAGED_BY,
         annotations={},
-        deployment=None,
+        min_ready=0,
         autoscaler=app if autoscaler else None,
         disruption=disruption(spec, selector),
         config=(),

@@ -34,7 +34,7 @@ class Workload(NamedTuple):
     port_name: str
     labels: dict[str, str]
     annotations: dict[str, str]
-    deployment: Object | None
+    min_ready: int
     autoscaler: str | None
     disruption: Object | None
     config: tuple[Object, ...]

@@ -1,4 +1,4 @@
-"""Argo Rollouts: rollout.py makes the Rollout, analysis.py its analyses, validate.py judges the result."""
+"""Argo Rollouts: rollout.py makes the Rollout, analysis.py its analyses, validate/ judges the result."""
 
 from canaryfleet.engines.argo_rollouts.rollout import Identity, Rendered, check, render
 from canaryfleet.engines.argo_rollouts.validate import malformed, validate

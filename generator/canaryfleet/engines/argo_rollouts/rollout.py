@@ -28,7 +28,7 @@ from canaryfleet.workload.pod import Pod
 RELEASE_LABEL = "canaryfleet.dev/release"
 APP_KEY = "canaryfleet.dev/app"
 MIN_READY = 5  # seconds: proxies learn of a pod a little after it is ready, and answered 503 meanwhile
-ROUTE_REPLICAS = 2  # of a header or cookie step: one pod's restart would lose the route
+ROUTE_PODS = 2  # of a canary with managed routes: the restart of a single pod loses them for good
 
 
 class Identity(NamedTuple):
@@ -155,29 +155,18 @@ def render(
     for run in bakes.values():
         run["metadata"]["labels"] |= _run_labels(identity)
     rollout = _rollout(spec, workload, pod, strategy, identity)
-    return Rendered((*rollout, *templates), bakes, tuple(steps), bool(templates or bakes))
+    return Rendered((rollout, *templates), bakes, tuple(steps), bool(templates or bakes))
 
 
-def _rollout(
-    spec: Canary, workload: Workload, pod: Pod, strategy: Object, identity: Identity
-) -> list[Object]:
-    """The Rollout, and with `adopt` the Deployment whose template it uses."""
+def _rollout(spec: Canary, workload: Workload, pod: Pod, strategy: Object, identity: Identity) -> Object:
     labels = workload.labels | {RELEASE_LABEL: identity.release}
     annotations = workload.annotations | {"canaryfleet.dev/workload": identity.workload}
-    body: Object = {"selector": {"matchLabels": dict(workload.selector)}}
-    others: list[Object] = []
-    if spec.workload.adopt:
-        deployment = workload.deployment or {}
-        name = deployment["metadata"]["name"]
-        reference = {"apiVersion": "apps/v1", "kind": "Deployment", "name": name}
-        body["workloadRef"] = reference | {"scaleDown": spec.workload.adopt.scaleDown}
-        others.append(deployment | {"spec": deployment["spec"] | {"template": pod.template}})
-    else:
-        body["template"] = pod.template
-    ready = max(MIN_READY, ((workload.deployment or {}).get("spec") or {}).get("minReadySeconds", 0))
-    body["minReadySeconds"] = ready
+    ready = max(MIN_READY, workload.min_ready)
     history = spec.rollback.history
-    body |= {
+    body: Object = {
+        "selector": {"matchLabels": dict(workload.selector)},
+        "template": pod.template,
+        "minReadySeconds": ready,
         "progressDeadlineSeconds": max(600, 2 * seconds(spec.workload.startup or "0") + 300, ready + 300),
         "revisionHistoryLimit": history,
         "rollbackWindow": {"revisions": spec.rollback.revisions},
@@ -190,8 +179,7 @@ def _rollout(
         "labels": labels,
         "annotations": annotations,
     }
-    rollout = {"apiVersion": "argoproj.io/v1alpha1", "kind": "Rollout", "metadata": metadata, "spec": body}
-    return [rollout, *others]
+    return {"apiVersion": "argoproj.io/v1alpha1", "kind": "Rollout", "metadata": metadata, "spec": body}
 
 
 def _run_labels(identity: Identity) -> dict[str, str]:
@@ -213,10 +201,11 @@ def _canary(
     spec: Canary, routing: Routing, steps: list[Object], background: Template | None, identity: Identity
 ) -> Object:
     exposure = spec.exposure
+    body: Object = {"maxSurge": "25%", "maxUnavailable": 0, "stableService": routing.services["stable"]}
     traffic: Object = {"istio": routing.traffic}
     if routing.managed:
+        body["minPodsPerReplicaSet"] = ROUTE_PODS
         traffic = {"managedRoutes": [{"name": name} for name in routing.managed.values()]} | traffic
-    body: Object = {"maxSurge": "25%", "maxUnavailable": 0, "stableService": routing.services["stable"]}
     if "canary" in routing.services:
         # host split: until the canary is gone the controller flips its Service, which holds back
         # pilot's pushes, so that users see the abort only then
@@ -286,7 +275,7 @@ def _scale(step: Step, *, weighted: bool) -> Object | None:
         return None
     if step.mirror is not None:
         return {"weight": max(1, int(percent(step.mirror) * 100))}
-    return {"replicas": ROUTE_REPLICAS}
+    return {"replicas": ROUTE_PODS}
 
 
 def _route(step: Step, routing: Routing) -> Object:
