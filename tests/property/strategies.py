@@ -277,11 +277,11 @@ OUTSIDE = some(
 
 
 @st.composite
-def exposures(draw: DrawFn, app: str) -> Data:
+def exposures(draw: DrawFn, app: str, *, adopting: bool) -> Data:
     """Canaries with steps of all kinds, and blue-green."""
     exposure: Data = draw(maybe(EVERY_EXPOSURE)) | draw(OUTSIDE)
     exposure = {key: _own_hosts(value, app) if key == "hosts" else value for key, value in exposure.items()}
-    if draw(some(False, False, False, True)):
+    if not adopting and draw(some(False, False, False, True)):
         blue = maybe(
             {
                 "promoteAfter": some("0", "5m", "manual"),
@@ -291,7 +291,7 @@ def exposures(draw: DrawFn, app: str) -> Data:
             }
         )
         return exposure | {"blueGreen": draw(blue)}
-    exposure |= draw(maybe({"split": some("subset", "host"), "dynamicStableScale": st.booleans()}))
+    exposure |= draw(maybe({"split": some("subset", "subset" if adopting else "host"), "dynamicStableScale": st.booleans()}))
     sticky = draw(
         some({}, {}, {"cookie": "session", "maxAge": "7d", "secure": False}, {"header": "X-User-Id"})
     )
@@ -530,7 +530,7 @@ def projects(draw: DrawFn, app: str = "chat") -> Generated:
         workload = draw(image_workloads())
     else:
         workload, base = draw(base_workloads(app))
-    exposure = draw(exposures(app))
+    exposure = draw(exposures(app, adopting="adopt" in workload))
     if "blueGreen" in exposure or exposure.get("split") == "host":
         workload.pop("adopt", None)
     analysis = draw(analyses(exposure))
