@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 JOBS ?= auto
 
-.PHONY: help setup demo test lint schema golden bench lock clean
+.PHONY: help setup demo test lint schema golden bench fleet lock clean
 
 help:
 	@echo "make demo   render an example fleet from nothing and show what was done"
@@ -13,6 +13,7 @@ help:
 	@echo "make schema renew the JSON Schemas"
 	@echo "make golden renew the golden trees of the tests (read the difference!)"
 	@echo "make bench  the measured claims"
+	@echo "make fleet  a real control plane on this machine, to play with (needs Go and Prometheus)"
 
 setup: $(VENV)/.made
 
@@ -42,6 +43,11 @@ golden: setup
 
 bench: setup
 	$(BIN)/python -m benchmarks
+
+# Builds on first use, about 15 minutes on two cores; ends what it started when it is interrupted.
+fleet: setup
+	PYTHONPATH=tests/e2e $(BIN)/python -m rig build
+	PYTHONPATH=tests/e2e $(BIN)/python -m rig up --clusters 3 --traffic --prometheus
 
 lock:
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --group dev pyproject.toml -o requirements/dev.txt

@@ -1,6 +1,6 @@
 """All that is wrong with a repository, before anything is written: each finding with its place."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from posixpath import join
 from typing import NamedTuple
 
@@ -145,17 +145,23 @@ def _samples(repository: Repository, spec: Spec, frozen: Frozen) -> Iterator[lis
     settings = Settings(spec.model, frozen.bounds, repository.fleet)
     files = {join(OVERLAYS, spec.app, below): data for below, data in frozen.files.items()}
     builder = Builder(files.__getitem__, immutable)
-    variants: set[str | None] = set()
-    waves: set[str | None] = set()
-    for name, member in release.clusters.items():
-        wave = baking.get(name)
-        if (member.variant in variants and wave in waves) or name not in repository.clusters:
-            continue
-        variants.add(member.variant)
-        waves.add(wave)
+    for name in _spread(release, baking, repository.clusters):
         at = overlay.target(release, name, baking)
         assert at is not None
         path = overlay_path(spec.app, name)
         live = resolve(settings, repository.clusters[name])
         files[path] = overlay.text(spec.app, at, None, (), live).encode()
         yield builder.build(path.removesuffix("/kustomization.yaml"))
+
+
+def _spread(release: Release, baking: Mapping[str, str], known: Container[str]) -> Iterator[str]:
+    """A few clusters that together have every variant and every wave: first those that bring one of both."""
+    variants: set[str | None] = set()
+    waves: set[str | None] = set()
+    for wanted in (2, 1):
+        for name, member in release.clusters.items():
+            variant, wave = member.variant, baking.get(name)
+            if (variant not in variants) + (wave not in waves) >= wanted and name in known:
+                variants.add(variant)
+                waves.add(wave)
+                yield name

@@ -66,13 +66,17 @@ def template(
     users have the version at once: so it is watched from the first second for proof that it is bad.
     """
     chosen = [measure for measure in measures if stage in measure.during]
-    if not chosen:
-        return None
+    watching = [measure for measure in measures if duration(observe) and BACKGROUND in measure.during]
     metrics = [_metric(measure, stage, observe) for measure in chosen]
-    if duration(observe):
-        metrics += [_guard(measure, observe) for measure in measures if BACKGROUND in measure.during]
+    metrics += [_guard(measure, observe) for measure in watching]
+    if not metrics:
+        return None
     needed = tuple(name for name in (CANARY_HASH, STABLE_HASH, WINDOW) if _uses(metrics, name))
-    arguments = [*_common(revision), *({"name": name} for name in needed), *_secrets(chosen)]
+    arguments = [
+        *_common(revision),
+        *({"name": name} for name in needed),
+        *_secrets([item for item in measures if item in chosen or item in watching]),
+    ]
     body = {"args": arguments, "metrics": metrics, "measurementRetention": _retention(metrics)}
     name = f"{app}-{stage}-{short(body)}"
     return Template(_object("AnalysisTemplate", name, app, namespace, body), needed)

@@ -83,8 +83,8 @@ def group_of(item: Object) -> str:
 
 def kind_of(item: Object) -> str:
     """The kind; with its group where another group has a kind of that name (Knative's Service)."""
-    kind = as_text(item, "kind")
-    return kind if GROUPS.get(kind, group_of(item)) == group_of(item) else f"{kind}.{group_of(item)}"
+    kind, group = as_text(item, "kind"), group_of(item)
+    return kind if GROUPS.get(kind, group) == group else f"{kind}.{group}"
 
 
 def name_of(item: Object) -> str:

@@ -1,0 +1,267 @@
+"""One Kubernetes control plane with Argo Rollouts, on a shared etcd."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from rig import tools
+from rig.kube import Kube, Object
+from rig.net import LOOPBACK, answers, free_ports
+from rig.processes import Argv, Process, Supervisor, run
+from rig.waiting import wait_until
+
+READY_SECONDS = 60.0
+CONTROLLERS = (
+    "deployment-controller",
+    "replicaset-controller",
+    "garbage-collector-controller",
+    "namespace-controller",
+)
+NEVER_READY = "e2e.canaryfleet.dev/never-ready"
+"""A pod with this label set to "true" is scheduled, but its containers never become ready."""
+
+
+@dataclass(frozen=True)
+class NodeSpec:
+    """A node that KWOK pretends to run."""
+
+    name: str = "fake-0"
+    allocatable: dict[str, str] = field(
+        default_factory=lambda: {
+            "cpu": "1000",
+            "memory": "8Ti",
+            "pods": "2000",
+            "nvidia.com/gpu": "64",
+        }
+    )
+    labels: dict[str, str] = field(default_factory=dict)
+
+    def manifest(self) -> Object:
+        """Return the Node object."""
+        return {
+            "apiVersion": "v1",
+            "kind": "Node",
+            "metadata": {
+                "name": self.name,
+                "annotations": {"kwok.x-k8s.io/node": "fake"},
+                "labels": {"kubernetes.io/hostname": self.name, **self.labels},
+            },
+            "status": {"allocatable": self.allocatable, "capacity": self.allocatable},
+        }
+
+
+@dataclass(frozen=True)
+class Etcd:
+    """The store that all clusters of a rig share, each under a prefix of its own."""
+
+    url: str
+    process: Process
+
+    @classmethod
+    def start(cls, supervisor: Supervisor, directory: Path) -> "Etcd":
+        """Start etcd and wait until it answers."""
+        client, peer = (f"http://{LOOPBACK}:{port}" for port in free_ports(2))
+        argv: Argv = [
+            tools.binary("etcd"),
+            "--name=e2e",
+            f"--data-dir={directory / 'etcd'}",
+            f"--listen-client-urls={client}",
+            f"--advertise-client-urls={client}",
+            f"--listen-peer-urls={peer}",
+            f"--initial-advertise-peer-urls={peer}",
+            f"--initial-cluster=e2e={peer}",
+            "--unsafe-no-fsync",
+            "--log-level=warn",
+        ]
+        process = supervisor.start("etcd", argv)
+        etcd = cls(client, process)
+        wait_until(etcd._healthy, "etcd is healthy", READY_SECONDS)
+        return etcd
+
+    def _healthy(self) -> bool:
+        self.process.check()
+        return answers(f"{self.url}/health")
+
+
+@dataclass
+class Cluster:
+    """A running cluster. `launch` returns early, `finish` waits and completes it."""
+
+    name: str
+    directory: Path
+    kube: Kube
+    supervisor: Supervisor
+    rollouts_version: str
+    apiserver: Process
+    rollouts_controller: Process | None = None
+
+    @classmethod
+    def launch(
+        cls,
+        supervisor: Supervisor,
+        etcd: Etcd,
+        name: str,
+        directory: Path,
+        rollouts_version: str,
+    ) -> "Cluster":
+        """Start the API server and return without waiting, so that several start together."""
+        directory.mkdir(parents=True)
+        port = free_ports(1)[0]
+        kube = Kube(
+            server=f"https://{LOOPBACK}:{port}",
+            token=f"token-{name}",
+            kubeconfig=directory / "kubeconfig",
+            cache=directory / "kubectl-cache",
+        )
+        kube.write_kubeconfig(name)
+        argv = _apiserver_argv(etcd, name, directory, port, kube.token)
+        apiserver = supervisor.start(f"{name}-apiserver", argv)
+        return cls(name, directory, kube, supervisor, rollouts_version, apiserver)
+
+    def finish(self, nodes: Sequence[NodeSpec]) -> None:
+        """Wait for the API server, then bring up everything that runs on it."""
+        wait_until(self._api_ready, f"{self.name}: API server ready", READY_SECONDS)
+        self._start_kubernetes()
+        self.install_crds()
+        self.start_rollouts_controller()
+        for node in nodes:
+            self.add_node(node)
+
+    def install_crds(self) -> None:
+        """Install the definitions of Argo Rollouts and Istio and wait until they are served."""
+        apply = ("apply", "--server-side", "--force-conflicts", "--validate=false")
+        for path in crd_files(self.rollouts_version):
+            self.kube.kubectl(*apply, "-f", str(path))
+        self.kube.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=60s")
+
+    def start_rollouts_controller(self) -> None:
+        """Start the Argo Rollouts controller and wait until it is healthy."""
+        metrics, health = free_ports(2)
+        argv: Argv = [
+            tools.binary(f"rollouts-controller-{self.rollouts_version}"),
+            f"--kubeconfig={self.kube.kubeconfig}",
+            "--leader-elect=false",
+            f"--metricsPort={metrics}",
+            f"--healthzPort={health}",
+        ]
+        environment = {"POD_NAMESPACE": "argo-rollouts", "HOME": str(self.directory)}
+        process = self.supervisor.start(f"{self.name}-rollouts", argv, environment)
+
+        def healthy() -> bool:
+            process.check()
+            return answers(f"http://{LOOPBACK}:{health}/healthz")
+
+        wait_until(healthy, f"{self.name}: rollouts controller healthy", READY_SECONDS)
+        self.rollouts_controller = process
+
+    def stop_rollouts_controller(self) -> None:
+        """End the Argo Rollouts controller, to see what a cluster does without it."""
+        if self.rollouts_controller:
+            self.supervisor.stop(self.rollouts_controller)
+            self.rollouts_controller = None
+
+    def add_node(self, node: NodeSpec) -> None:
+        """Create a node and wait until pods can be scheduled onto it."""
+        self.kube.kubectl("create", "-f", "-", stdin=json.dumps(node.manifest()))
+        # No controller here removes the taint that the API server puts on a new node.
+        self.kube.patch("node", node.name, None, {"spec": {"taints": []}})
+        wait_until(
+            lambda: self._node_ready(node.name),
+            f"{self.name}: node {node.name} ready",
+            READY_SECONDS,
+        )
+
+    def _start_kubernetes(self) -> None:
+        kubeconfig = f"--kubeconfig={self.kube.kubeconfig}"
+        quiet = ("--leader-elect=false", "--secure-port=0")
+        self.supervisor.start(
+            f"{self.name}-controllers",
+            [
+                tools.binary("kube-controller-manager"),
+                kubeconfig,
+                *quiet,
+                f"--controllers={','.join(CONTROLLERS)}",
+            ],
+        )
+        self.supervisor.start(f"{self.name}-scheduler", [tools.binary("kube-scheduler"), kubeconfig, *quiet])
+        stages = self.directory / "kwok-stages.yaml"
+        stages.write_text(yaml.safe_dump_all(kwok_stages()))
+        self.supervisor.start(
+            f"{self.name}-kwok",
+            [
+                tools.binary("kwok"),
+                kubeconfig,
+                "--manage-all-nodes",
+                f"--config={stages}",
+                f"--server-address={LOOPBACK}:{free_ports(1)[0]}",
+            ],
+        )
+
+    def _api_ready(self) -> bool:
+        self.apiserver.check()
+        return answers(f"{self.kube.server}/readyz", self.kube.token)
+
+    def _node_ready(self, name: str) -> bool:
+        self.supervisor.check()
+        conditions = self.kube.raw_json(f"/api/v1/nodes/{name}")["status"].get("conditions", [])
+        return any(c["type"] == "Ready" and c["status"] == "True" for c in conditions)
+
+
+def crd_files(rollouts_version: str) -> list[Path]:
+    """Return the files with the custom resource definitions, from the Go module cache."""
+    controlplane = f"controlplane-{rollouts_version}"
+    rollouts = tools.module_dir(controlplane, "github.com/argoproj/argo-rollouts")
+    istio_api = tools.module_dir("istio", "istio.io/api")
+    istio = istio_api / "kubernetes" / "customresourcedefinitions.gen.yaml"
+    return [*sorted((rollouts / "manifests" / "crds").glob("*-crd.yaml")), istio]
+
+
+def kwok_stages() -> list[Object]:
+    """Return KWOK's stages, with pods that never become ready left alone."""
+    base = tools.module_dir("kwok", "sigs.k8s.io/kwok") / "kustomize" / "stage"
+    folders = ("node/fast", "node/heartbeat-with-lease", "pod/fast")
+    files = [path for folder in folders for path in sorted((base / folder).glob("*.yaml"))]
+    documents = [doc for path in files for doc in yaml.safe_load_all(path.read_text())]
+    stages = [doc for doc in documents if doc and doc.get("kind") == "Stage"]
+    for stage in stages:
+        if stage["metadata"]["name"] == "pod-ready":
+            stage["spec"]["selector"]["matchExpressions"].append(_unless_never_ready())
+    return stages
+
+
+def _unless_never_ready() -> Object:
+    return {"key": f'.metadata.labels["{NEVER_READY}"]', "operator": "NotIn", "values": ["true"]}
+
+
+def _apiserver_argv(etcd: Etcd, name: str, directory: Path, port: int, token: str) -> Argv:
+    key = directory / "service-account.key"
+    run(["openssl", "genrsa", "-out", key, "2048"])
+    tokens = directory / "tokens.csv"
+    tokens.write_text(f'{token},admin,admin,"system:masters"\n')
+    return [
+        tools.binary("kube-apiserver"),
+        f"--etcd-servers={etcd.url}",
+        f"--etcd-prefix=/{name}",
+        f"--bind-address={LOOPBACK}",
+        f"--advertise-address={LOOPBACK}",
+        f"--secure-port={port}",
+        f"--cert-dir={directory / 'certs'}",
+        f"--service-account-key-file={key}",
+        f"--service-account-signing-key-file={key}",
+        "--service-account-issuer=https://kubernetes.default.svc",
+        f"--token-auth-file={tokens}",
+        "--authorization-mode=RBAC",
+        "--service-cluster-ip-range=10.96.0.0/16",
+        "--disable-admission-plugins=ServiceAccount",
+    ]
+
+
+def pods_of(kube: Kube, namespace: str, selector: str) -> list[dict[str, Any]]:
+    """Return the pods of a selector, ready or not."""
+    path = f"/api/v1/namespaces/{namespace}/pods?labelSelector={selector}"
+    pods: list[dict[str, Any]] = kube.raw_json(path)["items"]
+    return pods

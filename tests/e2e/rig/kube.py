@@ -1,0 +1,113 @@
+"""Access to one API server: kubectl for what changes, plain GETs for what is polled."""
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from rig import tools
+from rig.net import get_json, open_stream, send_json
+from rig.processes import run
+
+FIELD_MANAGER = "canaryfleet-e2e"
+Object = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Kube:
+    """A client with cluster-admin rights."""
+
+    server: str
+    token: str
+    kubeconfig: Path
+    cache: Path
+
+    def write_kubeconfig(self, name: str) -> None:
+        """Write the kubeconfig that kubectl and the controllers use."""
+        config = {
+            "apiVersion": "v1",
+            "kind": "Config",
+            "current-context": name,
+            "clusters": [
+                {
+                    "name": name,
+                    "cluster": {"server": self.server, "insecure-skip-tls-verify": True},
+                }
+            ],
+            "users": [{"name": "admin", "user": {"token": self.token}}],
+            "contexts": [{"name": name, "context": {"cluster": name, "user": "admin"}}],
+        }
+        self.kubeconfig.write_text(yaml.safe_dump(config))
+
+    def raw_json(self, path: str) -> Any:
+        """GET a path of the API and decode it."""
+        return get_json(self.server + path, self.token)
+
+    def watch(self, path: str, seconds: float) -> Iterator[Object]:
+        """Yield the events of a watch on `path` until the server closes it."""
+        joint = "&" if "?" in path else "?"
+        url = f"{self.server}{path}{joint}watch=1&timeoutSeconds={int(seconds)}"
+        with open_stream(url, self.token, seconds + 5) as lines:
+            for line in lines:
+                yield json.loads(line)
+
+    def kubectl(self, *args: str, stdin: str | None = None) -> str:
+        """Run kubectl against this cluster and return what it printed."""
+        base = (tools.kubectl(), f"--kubeconfig={self.kubeconfig}", f"--cache-dir={self.cache}")
+        return run([*base, *args], stdin=stdin)
+
+    def apply(self, objects: Sequence[Object], *flags: str) -> str:
+        """Server-side apply; conflicts are taken over, as a GitOps tool with `Force` does.
+
+        JSON, because kubectl's YAML reads more words as booleans (`n`, `y`) than PyYAML quotes.
+        """
+        return self.kubectl(
+            "apply",
+            "--server-side",
+            "--force-conflicts",
+            f"--field-manager={FIELD_MANAGER}",
+            *flags,
+            "-f",
+            "-",
+            stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": list(objects)}),
+        )
+
+    def apply_at(self, path: str, manifest: Object) -> None:
+        """Server-side apply one object without kubectl, where milliseconds matter."""
+        url = f"{self.server}{path}?fieldManager={FIELD_MANAGER}&force=true"
+        send_json("PATCH", url, self.token, manifest, "application/apply-patch+yaml")
+
+    def delete_at(self, path: str) -> None:
+        """Delete one object without kubectl."""
+        send_json("DELETE", self.server + path, self.token, {}, "application/json")
+
+    def get(self, kind: str, name: str, namespace: str | None = None) -> Object:
+        """Return one object."""
+        scope = ["-n", namespace] if namespace else []
+        found: Object = json.loads(self.kubectl("get", kind, name, *scope, "-o", "json"))
+        return found
+
+    def list(self, kind: str, namespace: str | None = None, selector: str = "") -> list[Object]:
+        """Return all objects of a kind, in one namespace or in all."""
+        scope = ["-n", namespace] if namespace else ["-A"]
+        chosen = ["-l", selector] if selector else []
+        listed = json.loads(self.kubectl("get", kind, *scope, *chosen, "-o", "json"))
+        items: list[Object] = listed["items"]
+        return items
+
+    def patch(self, kind: str, name: str, namespace: str | None, patch: Object) -> None:
+        """Merge-patch one object."""
+        scope = ["-n", namespace] if namespace else []
+        self.kubectl("patch", kind, name, *scope, "--type=merge", "-p", json.dumps(patch))
+
+    def delete(self, kind: str, name: str, namespace: str | None = None) -> None:
+        """Delete one object, if it is there, without waiting for finalizers."""
+        scope = ["-n", namespace] if namespace else []
+        self.kubectl("delete", kind, name, *scope, "--ignore-not-found", "--wait=false")
+
+    def ensure_namespace(self, name: str) -> None:
+        """Make a namespace exist."""
+        self.apply([{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}])

@@ -1,0 +1,54 @@
+"""Rendering and applying what a GitOps tool would apply."""
+
+from pathlib import Path
+
+import yaml
+
+from rig import tools
+from rig.kube import Kube, Object
+from rig.processes import run
+
+KUSTOMIZATIONS = ("kustomization.yaml", "kustomization.yml", "Kustomization")
+FIRST_KINDS = ("Namespace", "CustomResourceDefinition", "ServiceAccount", "ConfigMap", "Secret")
+
+
+def render(path: Path) -> list[Object]:
+    """Return the objects of a kustomization, of a folder of manifests, or of one file."""
+    if path.is_file():
+        return load(path.read_text())
+    if any((path / name).exists() for name in KUSTOMIZATIONS):
+        return load(kustomize(path))
+    return [doc for file in sorted(path.rglob("*.y*ml")) for doc in load(file.read_text())]
+
+
+def kustomize(path: Path) -> str:
+    """Return the output of `kubectl kustomize`."""
+    return run([tools.kubectl(), "kustomize", path])
+
+
+def load(text: str) -> list[Object]:
+    """Return the objects of a YAML stream."""
+    return [doc for doc in yaml.safe_load_all(text) if doc]
+
+
+def apply_path(kube: Kube, path: Path) -> list[Object]:
+    """Server-side apply what `path` renders to, and return the objects."""
+    return apply_objects(kube, render(path))
+
+
+def apply_objects(kube: Kube, objects: list[Object]) -> list[Object]:
+    """Server-side apply objects, their namespaces first."""
+    declared = {o["metadata"]["name"] for o in objects if o["kind"] == "Namespace"}
+    used = {o["metadata"].get("namespace", "default") for o in objects}
+    namespaces = [_namespace(name) for name in sorted(used - declared - {"default"})]
+    ordered = sorted(objects, key=lambda o: _rank(o["kind"]))
+    kube.apply([*namespaces, *ordered])
+    return objects
+
+
+def _namespace(name: str) -> Object:
+    return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
+
+
+def _rank(kind: str) -> int:
+    return FIRST_KINDS.index(kind) if kind in FIRST_KINDS else len(FIRST_KINDS)

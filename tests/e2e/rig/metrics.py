@@ -1,0 +1,154 @@
+"""A Prometheus whose series a test sets."""
+
+import json
+import threading
+import time
+import urllib.parse
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import yaml
+
+from rig import tools
+from rig.net import LOOPBACK, answers, free_ports, get_json
+from rig.processes import Process, Supervisor
+from rig.waiting import wait_until
+
+SCRAPE_INTERVAL = "1s"
+READY_SECONDS = 30.0
+Key = tuple[str, tuple[tuple[str, str], ...]]
+
+
+@dataclass
+class Series:
+    """A value that stays, or grows with time like a counter under load."""
+
+    value: float
+    per_second: float = 0.0
+    since: float = 0.0
+
+    def now(self) -> float:
+        """Return the value at this moment."""
+        return self.value + self.per_second * (time.monotonic() - self.since)
+
+
+class Exporter:
+    """An HTTP server with the series that a test steers."""
+
+    def __init__(self) -> None:
+        self._series: dict[Key, Series] = {}
+        self._lock = threading.Lock()
+        self._silent = False
+        self._server = ThreadingHTTPServer((LOOPBACK, 0), self._handler())
+        self.address = f"{LOOPBACK}:{self._server.server_address[1]}"
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+
+    def set(self, metric: str, value: float, **labels: str) -> None:
+        """Give a series a fixed value."""
+        with self._lock:
+            self._series[_key(metric, labels)] = Series(value)
+
+    def grow(self, metric: str, per_second: float, **labels: str) -> None:
+        """Let a counter grow at this rate from its present value on."""
+        key = _key(metric, labels)
+        with self._lock:
+            before = self._series[key].now() if key in self._series else 0.0
+            self._series[key] = Series(before, per_second, time.monotonic())
+
+    def forget(self, metric: str, **labels: str) -> None:
+        """Take a series away."""
+        with self._lock:
+            self._series.pop(_key(metric, labels), None)
+
+    def silence(self, silent: bool = True) -> None:
+        """Answer scrapes with an error, as an application that is down does."""
+        self._silent = silent
+
+    def text(self) -> str:
+        """Return the exposition format."""
+        with self._lock:
+            return "".join(_line(key, series.now()) for key, series in self._series.items())
+
+    def close(self) -> None:
+        """End the server."""
+        self._server.shutdown()
+        self._server.server_close()
+
+    def _handler(self) -> type[BaseHTTPRequestHandler]:
+        exporter = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                body = exporter.text().encode()
+                self.send_response(503 if exporter._silent else 200)
+                self.send_header("Content-Type", "text/plain; version=0.0.4")
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *args: object) -> None:
+                """Keep quiet."""
+
+        return Handler
+
+
+def _key(metric: str, labels: dict[str, str]) -> Key:
+    return metric, tuple(sorted(labels.items()))
+
+
+def _line(key: Key, value: float) -> str:
+    metric, labels = key
+    pairs = ",".join(f"{name}={json.dumps(text)}" for name, text in labels)
+    return f"{metric}{{{pairs}}} {value!r}\n"
+
+
+@dataclass
+class Prometheus:
+    """A running Prometheus that scrapes one exporter each second."""
+
+    url: str
+    process: Process
+    exporter: Exporter
+
+    @classmethod
+    def start(cls, supervisor: Supervisor, directory: Path) -> "Prometheus":
+        """Start the exporter and Prometheus, and wait for the first scrape."""
+        exporter = Exporter()
+        directory.mkdir(parents=True)
+        config = directory / "prometheus.yml"
+        config.write_text(yaml.safe_dump(_prometheus_config(exporter.address)))
+        port = free_ports(1)[0]
+        process = supervisor.start(
+            "prometheus",
+            [
+                tools.prometheus(),
+                f"--config.file={config}",
+                f"--storage.tsdb.path={directory / 'data'}",
+                f"--web.listen-address={LOOPBACK}:{port}",
+                "--log.level=warn",
+            ],
+        )
+        prometheus = cls(f"http://{LOOPBACK}:{port}", process, exporter)
+        wait_until(prometheus._scraped, "Prometheus has scraped the exporter", READY_SECONDS)
+        return prometheus
+
+    def query(self, expression: str) -> list[float]:
+        """Return the values of an instant query."""
+        text = urllib.parse.quote(expression)
+        found = get_json(f"{self.url}/api/v1/query?query={text}")["data"]["result"]
+        return [float(sample["value"][1]) for sample in found]
+
+    def wait_for(self, expression: str, timeout: float = READY_SECONDS) -> list[float]:
+        """Wait until a query returns something: `x > 3` waits for the value too."""
+        return wait_until(lambda: self.query(expression), f"query {expression}", timeout)
+
+    def _scraped(self) -> list[float]:
+        self.process.check()
+        return self.query("up == 1") if answers(f"{self.url}/-/ready") else []
+
+
+def _prometheus_config(target: str) -> dict[str, object]:
+    job = {"job_name": "steered", "honor_labels": True, "static_configs": [{"targets": [target]}]}
+    timing = {"scrape_interval": SCRAPE_INTERVAL, "scrape_timeout": SCRAPE_INTERVAL}
+    return {"global": {**timing, "evaluation_interval": SCRAPE_INTERVAL}, "scrape_configs": [job]}

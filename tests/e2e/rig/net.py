@@ -1,0 +1,70 @@
+"""Ports on the loopback interface, and small HTTP requests to it."""
+
+import contextlib
+import http.client
+import json
+import socket
+import ssl
+import urllib.error
+import urllib.request
+from typing import Any
+
+from rig.waiting import RigError
+
+LOOPBACK = "127.0.0.1"
+TIMEOUT = 10.0
+_UNVERIFIED = ssl._create_unverified_context()
+
+
+def free_ports(count: int) -> list[int]:
+    """Return `count` distinct ports that are free right now."""
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for one in sockets:
+            one.bind((LOOPBACK, 0))
+        return [one.getsockname()[1] for one in sockets]
+
+
+def answers(url: str, token: str = "") -> bool:
+    """Tell that a GET succeeds; if not, that is a `RigError`."""
+    _read(_request(url, token))
+    return True
+
+
+def get_json(url: str, token: str = "") -> Any:
+    """Return the decoded body of a GET."""
+    return json.loads(_read(_request(url, token)))
+
+
+def send_json(method: str, url: str, token: str, body: object, content_type: str) -> None:
+    """Send a JSON body; anything but success is a `RigError`."""
+    request = _request(url, token)
+    request.method = method
+    request.data = json.dumps(body).encode()
+    request.add_header("Content-Type", content_type)
+    _read(request)
+
+
+def open_stream(url: str, token: str, timeout: float) -> http.client.HTTPResponse:
+    """Open a GET whose body is read as it comes (a watch)."""
+    stream: http.client.HTTPResponse = urllib.request.urlopen(
+        _request(url, token), timeout=timeout, context=_UNVERIFIED
+    )
+    return stream
+
+
+def _request(url: str, token: str) -> urllib.request.Request:
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    return urllib.request.Request(url, headers=headers)
+
+
+def _read(request: urllib.request.Request) -> bytes:
+    what = f"{request.get_method()} {request.full_url}"
+    try:
+        with urllib.request.urlopen(request, timeout=TIMEOUT, context=_UNVERIFIED) as response:
+            body: bytes = response.read()
+            return body
+    except urllib.error.HTTPError as error:
+        raise RigError(f"{what}: {error.code} {error.read()[:300]!r}") from error
+    except OSError as error:
+        raise RigError(f"{what}: {error}") from error

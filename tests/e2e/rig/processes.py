@@ -1,0 +1,135 @@
+"""Starting programs with a log file each, and ending exactly those again."""
+
+import os
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from shutil import which
+
+from rig.waiting import FatalError, RigError
+
+GRACE_SECONDS = 2.0
+LOG_TAIL_LINES = 15
+
+
+Argv = Sequence[str | Path]
+
+
+@dataclass
+class Process:
+    """One program that the rig started."""
+
+    name: str
+    log: Path
+    popen: subprocess.Popen[bytes]
+
+    @property
+    def pid(self) -> int:
+        return self.popen.pid
+
+    def check(self) -> None:
+        """Raise `FatalError` with the end of the log if the program has exited."""
+        code = self.popen.poll()
+        if code is not None:
+            raise FatalError(f"{self.name} exited with {code}; {self.log} ends:\n{tail(self.log)}")
+
+    def ask_to_stop(self) -> None:
+        if self.popen.poll() is None:
+            self.popen.terminate()
+
+    def ensure_stopped(self, deadline: float) -> None:
+        """Wait for the end, and force it after the deadline."""
+        try:
+            self.popen.wait(max(0.0, deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            self.popen.kill()
+            self.popen.wait()
+
+
+def tail(path: Path, lines: int = LOG_TAIL_LINES) -> str:
+    """Return the last lines of a log."""
+    return "\n".join(path.read_text(errors="replace").splitlines()[-lines:])
+
+
+def run(
+    argv: Argv,
+    cwd: Path | None = None,
+    env: Mapping[str, str] | None = None,
+    stdin: str | None = None,
+) -> str:
+    """Run a program to its end and return what it printed; failure is a `RigError`."""
+    done = subprocess.run(
+        [str(word) for word in argv],
+        cwd=cwd,
+        env={**os.environ, **(env or {})},
+        input=stdin,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        words = " ".join(str(word) for word in argv[:8])
+        raise RigError(f"{words}: {done.stderr.strip()[-2000:]}")
+    return done.stdout
+
+
+class Supervisor:
+    """Owns the programs of one rig.
+
+    Each child also gets SIGTERM from the kernel when this process dies without cleaning up. That
+    is bound to the starting thread, so start programs from a thread that outlives them.
+    """
+
+    def __init__(self, logs: Path) -> None:
+        self.logs = logs
+        self.processes: list[Process] = []
+        logs.mkdir(parents=True, exist_ok=True)
+
+    def start(
+        self,
+        name: str,
+        argv: Argv,
+        env: Mapping[str, str] | None = None,
+    ) -> Process:
+        """Start a program with its output in `<logs>/<name>.log`."""
+        log = self.logs / f"{name}.log"
+        command = [*_die_with_parent(), *map(str, argv)]
+        with log.open("ab") as output:
+            popen = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env={**os.environ, **(env or {})},
+                start_new_session=True,
+            )
+        process = Process(name, log, popen)
+        self.processes.append(process)
+        return process
+
+    def stop(self, process: Process) -> None:
+        """End one program early."""
+        process.ask_to_stop()
+        process.ensure_stopped(time.monotonic() + GRACE_SECONDS)
+        self.processes.remove(process)
+
+    def check(self) -> None:
+        """Raise if any program has exited by itself."""
+        for process in self.processes:
+            process.check()
+
+    def stop_all(self) -> None:
+        """End all programs within one grace time; what they stored is worth nothing."""
+        for process in reversed(self.processes):
+            process.ask_to_stop()
+        deadline = time.monotonic() + GRACE_SECONDS
+        for process in reversed(self.processes):
+            process.ensure_stopped(deadline)
+        self.processes.clear()
+
+
+def _die_with_parent() -> list[str]:
+    setpriv = which("setpriv")
+    return [setpriv, "--pdeathsig", "TERM", "--"] if setpriv else []

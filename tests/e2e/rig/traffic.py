@@ -1,0 +1,417 @@
+"""Real requests: Istio's pilot turns a cluster's routing into configuration for real Envoys.
+
+KWOK's pods have no network, so the endpoints are stood in for: each set of ready pods that carry
+the same template hash becomes one little HTTP server and one WorkloadEntry with the pods' labels.
+Services and DestinationRule subsets select it just as they would select the pods.
+"""
+
+import contextlib
+import http.client
+import threading
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from rig import tools
+from rig.cluster import Cluster
+from rig.kube import Object
+from rig.net import LOOPBACK, answers, free_ports
+from rig.processes import Argv, Process, Supervisor
+from rig.rollouts import HASH_LABEL
+from rig.waiting import RigError, wait_until
+
+READY_SECONDS = 60.0
+WATCH_SECONDS = 600.0
+RETRY_SECONDS = 0.3
+ISTIO_API = "/apis/networking.istio.io/v1"
+ISTIO_VERSION = "1.31.0"
+ROOT_NAMESPACE = "istio-system"
+INGRESS_NAMESPACE = "istio-ingress"
+GATEWAY_NAME = "gateway"
+OWNED = "e2e.canaryfleet.dev/endpoint"
+UNHASHED = "unhashed"
+
+
+class Backend:
+    """An HTTP server that answers with its name and remembers what it was asked."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.requests: list[dict[str, str]] = []
+        self.status = 200
+        self._server = ThreadingHTTPServer((LOOPBACK, 0), self._handler())
+        self.port = int(self._server.server_address[1])
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+
+    def close(self) -> None:
+        """End the server."""
+        self._server.shutdown()
+        self._server.server_close()
+
+    def _handler(self) -> type[BaseHTTPRequestHandler]:
+        backend = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+            disable_nagle_algorithm = True
+
+            def do_GET(self) -> None:
+                backend.requests.append({"path": self.path, **dict(self.headers.items())})
+                body = backend.name.encode()
+                self.send_response(backend.status)
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *args: object) -> None:
+                """Keep quiet."""
+
+        return Handler
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came back through Envoy."""
+
+    status: int
+    backend: str
+    headers: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Group:
+    """Ready pods of one template: what stands behind one endpoint."""
+
+    namespace: str
+    app: str
+    template: str
+
+    @property
+    def name(self) -> str:
+        return f"{self.app}-{self.template}"
+
+    @property
+    def path(self) -> str:
+        """The API path of its WorkloadEntry."""
+        return f"{ISTIO_API}/namespaces/{self.namespace}/workloadentries/{self.name}"
+
+
+@dataclass
+class Mesh:
+    """Pilot and Envoys for one cluster, and the endpoints behind them."""
+
+    cluster: Cluster
+    directory: Path
+    pilot: Process
+    pilot_grpc: int
+    gateway_port: int
+    proxy_port: int
+    envoys: list[Process] = field(default_factory=list)
+    backends: dict[Group, Backend] = field(default_factory=dict)
+    sync_error: str = ""
+    _closed: threading.Event = field(default_factory=threading.Event)
+
+    @classmethod
+    def start(cls, supervisor: Supervisor, cluster: Cluster) -> "Mesh":
+        """Start pilot, a gateway Envoy and a sidecar-like Envoy, and wait until they listen."""
+        directory = cluster.directory / "mesh"
+        directory.mkdir()
+        for namespace in (ROOT_NAMESPACE, INGRESS_NAMESPACE):
+            cluster.kube.ensure_namespace(namespace)
+        grpc, http, monitoring, gateway, proxy = free_ports(5)
+        cluster.kube.apply([_gateway(gateway)])
+        pilot = _start_pilot(supervisor, cluster, directory, (grpc, http, monitoring), proxy)
+
+        def pilot_ready() -> bool:
+            pilot.check()
+            return answers(f"http://{LOOPBACK}:{http}/ready")
+
+        wait_until(pilot_ready, f"{cluster.name}: pilot ready", READY_SECONDS)
+        mesh = cls(cluster, directory, pilot, grpc, gateway, proxy)
+        mesh._start_envoy(supervisor, "gateway", _gateway_node())
+        mesh._start_envoy(supervisor, "sidecar", _sidecar_node())
+        threading.Thread(target=mesh._mirror_endpoints, daemon=True).start()
+        return mesh
+
+    def close(self) -> None:
+        """End the threads; the programs belong to the supervisor."""
+        self._closed.set()
+        for backend in self.backends.values():
+            backend.close()
+
+    def get(
+        self,
+        host: str,
+        path: str = "/",
+        headers: dict[str, str] | None = None,
+        inside: bool = False,
+    ) -> Answer:
+        """Send one request through the gateway, or as a client inside the mesh does."""
+        with self._connect(inside) as connection:
+            return _ask(connection, host, path, headers or {}, inside)
+
+    def shares(
+        self,
+        host: str,
+        requests: int,
+        path: str = "/",
+        headers: dict[str, str] | None = None,
+        inside: bool = False,
+    ) -> Counter[str]:
+        """Send requests and count who answered (the status, when it was not a backend's 200)."""
+        counts: Counter[str] = Counter()
+        with self._connect(inside) as connection:
+            for _ in range(requests):
+                answer = _ask(connection, host, path, headers or {}, inside)
+                counts[answer.backend if answer.status == 200 else str(answer.status)] += 1
+        return counts
+
+    def _connect(self, inside: bool) -> "contextlib.closing[http.client.HTTPConnection]":
+        port = self.proxy_port if inside else self.gateway_port
+        return contextlib.closing(http.client.HTTPConnection(LOOPBACK, port, timeout=10))
+
+    def wait_for_backend(self, host: str, backend: str, timeout: float = READY_SECONDS) -> None:
+        """Wait until a request is answered by this backend."""
+
+        def answered() -> bool:
+            return self.get(host).backend == backend
+
+        wait_until(answered, f"{host} is answered by {backend}", timeout)
+
+    def backend(self, app: str, template: str) -> Backend:
+        """Return the server behind the pods of one template hash."""
+        for group, backend in self.backends.items():
+            if (group.app, group.template) == (app, template):
+                return backend
+        raise RigError(f"no endpoint for {app} {template} (last sync error: {self.sync_error})")
+
+    def _start_envoy(self, supervisor: Supervisor, name: str, node: Object) -> None:
+        admin = free_ports(1)[0]
+        bootstrap = self.directory / f"{name}-bootstrap.yaml"
+        bootstrap.write_text(yaml.safe_dump(_bootstrap(node, self.pilot_grpc, admin)))
+        process = supervisor.start(
+            f"{self.cluster.name}-envoy-{name}",
+            [
+                tools.envoy(),
+                *("--config-path", bootstrap),
+                *("--concurrency", "1"),
+                *("--log-level", "warn"),
+                "--disable-hot-restart",
+            ],
+        )
+
+        def ready() -> bool:
+            process.check()
+            return answers(f"http://{LOOPBACK}:{admin}/ready")
+
+        wait_until(ready, f"{self.cluster.name}: Envoy {name} ready", READY_SECONDS)
+        self.envoys.append(process)
+
+    def _mirror_endpoints(self) -> None:
+        while not self._closed.is_set():
+            try:
+                self._sync()
+                for _ in self.cluster.kube.watch("/api/v1/pods", WATCH_SECONDS):
+                    if self._closed.is_set():
+                        return
+                    self._sync()
+            except (RigError, OSError, ValueError) as error:
+                self.sync_error = str(error)
+                self._closed.wait(RETRY_SECONDS)
+
+    def _sync(self) -> None:
+        wanted = ready_groups(self.cluster.kube.raw_json("/api/v1/pods")["items"])
+        for group, labels in wanted.items():
+            if group not in self.backends:
+                self._add(group, labels)
+        for group in set(self.backends) - set(wanted):
+            self._remove(group)
+
+    def _add(self, group: Group, labels: dict[str, str]) -> None:
+        backend = Backend(group.name)
+        ports = dict.fromkeys(self._service_ports(group.namespace), backend.port)
+        self.cluster.kube.apply_at(group.path, _workload_entry(group, labels, ports))
+        self.backends[group] = backend
+
+    def _remove(self, group: Group) -> None:
+        self.cluster.kube.delete_at(group.path)
+        self.backends.pop(group).close()
+
+    def _service_ports(self, namespace: str) -> set[str]:
+        services = self.cluster.kube.raw_json(f"/api/v1/namespaces/{namespace}/services")["items"]
+        return {port.get("name", "") for s in services for port in s["spec"].get("ports", [])}
+
+
+def _ask(
+    connection: http.client.HTTPConnection,
+    host: str,
+    path: str,
+    headers: dict[str, str],
+    inside: bool,
+) -> Answer:
+    target = f"http://{host}{path}" if inside else path
+    try:
+        connection.request("GET", target, headers={"Host": host, **headers})
+        response = connection.getresponse()
+        body = response.read().decode(errors="replace")
+    except (OSError, http.client.HTTPException) as error:
+        raise RigError(f"no answer for {host}{path}: {error!r}") from error
+    return Answer(response.status, body, dict(response.getheaders()))
+
+
+def ready_groups(pods: Iterable[dict[str, Any]]) -> dict[Group, dict[str, str]]:
+    """Return the labels of the ready pods, one entry for each template."""
+    groups: dict[Group, dict[str, str]] = {}
+    for pod in pods:
+        labels: dict[str, str] = pod["metadata"].get("labels", {})
+        app = labels.get("app.kubernetes.io/name", labels.get("app"))
+        if app and _serving(pod):
+            template = labels.get(HASH_LABEL, UNHASHED)
+            groups[Group(pod["metadata"]["namespace"], app, template)] = labels
+    return groups
+
+
+def _serving(pod: dict[str, Any]) -> bool:
+    if pod["metadata"].get("deletionTimestamp"):
+        return False
+    conditions = pod.get("status", {}).get("conditions", [])
+    return any(c["type"] == "Ready" and c["status"] == "True" for c in conditions)
+
+
+def _workload_entry(group: Group, labels: dict[str, str], ports: dict[str, int]) -> Object:
+    return {
+        "apiVersion": "networking.istio.io/v1",
+        "kind": "WorkloadEntry",
+        "metadata": {
+            "name": group.name,
+            "namespace": group.namespace,
+            "labels": {OWNED: "true"},
+        },
+        "spec": {"address": LOOPBACK, "ports": ports, "labels": labels},
+    }
+
+
+def _gateway(port: int) -> Object:
+    server = {
+        "port": {"number": port, "name": "http", "protocol": "HTTP"},
+        "bind": LOOPBACK,
+        "hosts": ["*"],
+    }
+    return {
+        "apiVersion": "networking.istio.io/v1",
+        "kind": "Gateway",
+        "metadata": {"name": GATEWAY_NAME, "namespace": INGRESS_NAMESPACE},
+        "spec": {"selector": {"istio": "ingressgateway"}, "servers": [server]},
+    }
+
+
+def _start_pilot(
+    supervisor: Supervisor,
+    cluster: Cluster,
+    directory: Path,
+    ports: tuple[int, int, int],
+    proxy_port: int,
+) -> Process:
+    grpc, http, monitoring = ports
+    config = directory / "mesh.yaml"
+    config.write_text(yaml.safe_dump(_mesh_config(proxy_port)))
+    argv: Argv = [
+        tools.binary("pilot-discovery"),
+        "discovery",
+        f"--kubeconfig={cluster.kube.kubeconfig}",
+        f"--meshConfig={config}",
+        f"--grpcAddr={LOOPBACK}:{grpc}",
+        f"--httpAddr={LOOPBACK}:{http}",
+        "--httpsAddr=",
+        "--secureGRPCAddr=",
+        f"--monitoringAddr={LOOPBACK}:{monitoring}",
+        "--ctrlz_port=0",
+    ]
+    environment = {
+        "POD_NAMESPACE": ROOT_NAMESPACE,
+        "PILOT_CERT_PROVIDER": "none",
+        "INJECTION_WEBHOOK_CONFIG_NAME": "",
+        "VALIDATION_WEBHOOK_CONFIG_NAME": "",
+        "PILOT_ENABLE_METADATA_EXCHANGE": "false",
+        "PILOT_ENABLE_ALPN_FILTER": "false",
+        "PILOT_DISABLE_MX_ALPN": "true",
+    }
+    return supervisor.start(f"{cluster.name}-pilot", argv, environment)
+
+
+def _mesh_config(proxy_port: int) -> Object:
+    return {
+        "rootNamespace": ROOT_NAMESPACE,
+        "enablePrometheusMerge": False,
+        "enableAutoMtls": False,
+        "defaultProviders": {"metrics": []},
+        "proxyHttpPort": proxy_port,
+    }
+
+
+def _gateway_node() -> Object:
+    return {
+        "id": f"router~{LOOPBACK}~gw-0.{INGRESS_NAMESPACE}~{INGRESS_NAMESPACE}.svc.cluster.local",
+        "cluster": f"gw.{INGRESS_NAMESPACE}",
+        "metadata": _metadata(INGRESS_NAMESPACE, {"istio": "ingressgateway"}),
+    }
+
+
+def _sidecar_node() -> Object:
+    metadata = _metadata("default", {"app": "client"})
+    return {
+        "id": f"sidecar~{LOOPBACK}~client-0.default~default.svc.cluster.local",
+        "cluster": "client.default",
+        "metadata": {**metadata, "INTERCEPTION_MODE": "NONE"},
+    }
+
+
+def _metadata(namespace: str, labels: dict[str, str]) -> Object:
+    return {
+        "NAMESPACE": namespace,
+        "LABELS": labels,
+        "CLUSTER_ID": "Kubernetes",
+        "ISTIO_VERSION": ISTIO_VERSION,
+    }
+
+
+def _bootstrap(node: Object, pilot_port: int, admin_port: int) -> Object:
+    ads: Object = {"ads": {}, "resource_api_version": "V3", "initial_fetch_timeout": "0s"}
+    discovery = {
+        "name": "xds-grpc",
+        "type": "STATIC",
+        "connect_timeout": "1s",
+        "typed_extension_protocol_options": {
+            "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
+                "@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
+                "explicit_http_config": {"http2_protocol_options": {}},
+            }
+        },
+        "load_assignment": {
+            "cluster_name": "xds-grpc",
+            "endpoints": [{"lb_endpoints": [{"endpoint": {"address": _address(pilot_port)}}]}],
+        },
+    }
+    return {
+        "node": node,
+        "admin": {"address": _address(admin_port)},
+        "dynamic_resources": {
+            "lds_config": ads,
+            "cds_config": ads,
+            "ads_config": {
+                "api_type": "GRPC",
+                "transport_api_version": "V3",
+                "grpc_services": [{"envoy_grpc": {"cluster_name": "xds-grpc"}}],
+            },
+        },
+        "static_resources": {"clusters": [discovery]},
+    }
+
+
+def _address(port: int) -> Object:
+    return {"socket_address": {"address": LOOPBACK, "port_value": port}}
