@@ -45,7 +45,8 @@ def check(known: Known) -> Proof:
         for part in known.tree.list(join(OVERLAYS, name)):
             if part not in PARTS:
                 findings.append(_stray(join(OVERLAYS, name, part)))
-        read: dict[str, Release] = {}
+        running = known.running.get(name)
+        read = {running.id: running} if running else {}
         for id in repo.release_names(known.tree, name):
             releases += 1
             findings += _all(_release(known, merged, name, id, read))
@@ -85,7 +86,8 @@ def _release(known: Known, merged: Merged, app: str, id: str, read: dict[str, Re
         yield _stray(home)
         return
     yield from _rewritten(known, merged, home)
-    read[id] = repo.release(known.tree, app, id)
+    if id not in read:
+        read[id] = repo.release(known.tree, app, id)
     yield from _sums(known.tree, home, read[id])
 
 

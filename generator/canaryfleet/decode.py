@@ -66,6 +66,8 @@ def _findings(document: Document, error: Any) -> Iterator[Finding]:
                         f"{_name(path)} needs `{name}`",
                         _about(known.get(name)),
                     )
+        case "oneOf" | "not" if _choice(error) is not None and not isinstance(error.instance, dict):
+            return  # its type is wrong, which is said elsewhere
         case "oneOf" | "not" if _choice(error) is not None:
             group, least = _choice(error) or ((), 0)
             given = [name for name in group if name in error.instance]

@@ -134,8 +134,15 @@ def _built(repository: Repository, spec: Spec, frozen: Frozen, issues: list[Issu
         )
     except Problems as problems:
         at = ("workload", "base") if spec.base is not None else ("workload",)
-        issues += [Issue(at, item.code, item.message, item.remedy) for item in problems.findings]
+        issues += [Issue(at, item.code, item.message, _remedy(item)) for item in problems.findings]
     return []
+
+
+def _remedy(finding: Finding) -> str:
+    """What a person can do: the objects are not written yet, so rendering them again is no help."""
+    if finding.code == "CF161":
+        return "canaryfleet makes one of this name itself: remove it from the base, or rename it"
+    return "an object of the base looks like one of canaryfleet's own: change its name or labels"
 
 
 def _samples(repository: Repository, spec: Spec, frozen: Frozen) -> Iterator[list[Object]]:

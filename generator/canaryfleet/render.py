@@ -27,6 +27,8 @@ class Known(NamedTuple):
     findings: list[Finding]
     merged: Mapping[str, str] | None
     """Blob id by path on the default branch; None without Git: then every release counts as frozen."""
+    running: Mapping[str, Release]
+    """A release of each app that some cluster points at."""
 
 
 class App(NamedTuple):
@@ -73,7 +75,9 @@ def know(tree: Tree, apps: Iterable[str] = ()) -> Known:
         if release is not None:
             previous[app] = release
     checked = lint.check(reading.repository, previous)
-    return Known(tree, reading.repository, checked.frozen, [*reading.findings, *checked.findings], merged)
+    return Known(
+        tree, reading.repository, checked.frozen, [*reading.findings, *checked.findings], merged, previous
+    )
 
 
 def _immutable(tree: Tree, repository: Repository) -> list[str]:

@@ -51,10 +51,10 @@ class Reading(NamedTuple):
 def read(tree: Tree, apps: Iterable[str] = ()) -> Reading:
     """Read fleet, clusters and the specs of `apps` (default: all), with every finding of every file.
 
-    Raises Problems only if there is no fleet.yaml that can be read: nothing has a meaning then.
+    Raises Problems, with all of them, if there is no fleet.yaml that can be read: nothing has a meaning then.
     """
     findings: list[Finding] = []
-    fleet = _model(tree, FLEET, Fleet)[0]
+    fleet = _collect(findings, lambda: _model(tree, FLEET, Fleet)[0])
     clusters = _clusters(tree, findings)
     specs: dict[str, Spec] = {}
     tools: dict[str, str] = {}
@@ -63,6 +63,8 @@ def read(tree: Tree, apps: Iterable[str] = ()) -> Reading:
         if spec is not None:
             specs[app] = spec
         _collect(findings, lambda app=app: promotion(tree, app))  # type: ignore[misc]
+    if fleet is None:
+        raise Problems(findings)
     return Reading(Repository(fleet, clusters, specs, tools), findings)
 
 

@@ -26,6 +26,7 @@ HOST = re.compile(rf"(\*\.)?{_LABEL}(\.{_LABEL})*")
 GATEWAY = re.compile(rf"({_LABEL}/)?{_LABEL}(\.{_LABEL})*".replace("A-Z", ""))
 ADDRESS = re.compile(r"https?://[!-z|~]+")  # printable, and no {{ for the controller to fill in
 LONGEST_HOST = 253
+OUTSIDE = frozenset({"LoadBalancer", "NodePort"})
 
 
 class Inputs(NamedTuple):
@@ -86,6 +87,7 @@ def resolve(inputs: Inputs) -> Resolved:
         return Resolved(None, (*issues, *_below("analysis", probe.issues)))
     workload = built.workload
     issues += istio.check(spec, workload)
+    issues += _base_warnings(inputs, workload)
     context = _context(inputs, workload.service["metadata"]["name"])
     resolved = metrics.resolve(spec.analysis, context)
     issues += _below("analysis", resolved.issues)
@@ -100,6 +102,44 @@ def resolve(inputs: Inputs) -> Resolved:
     requests = metrics.requests(context._replace(services=taken))
     plan = Plan(inputs, workload, resolved.measures, members, pods, requests)
     return Resolved(plan, tuple(issues))
+
+
+def _base_warnings(inputs: Inputs, workload: Workload) -> Iterator[Issue]:
+    """What in a base works otherwise beside a canary than it did before."""
+    at, base = ("workload", "base"), inputs.base or ()
+    for item in base:
+        strategy = (item.get("spec") or {}).get("strategy") if item["kind"] == "Deployment" else None
+        taken = item["metadata"]["name"] == (inputs.spec.workload.deployment or item["metadata"]["name"])
+        if taken and isinstance(strategy, dict) and strategy.get("type") == "Recreate":
+            what = "the Deployment's strategy is Recreate, but old and new pods run side by side"
+            yield Issue(at, "CF112", what, "is that safe for its volumes and its data?", WARNING)
+    labels = workload.template["metadata"]["labels"]
+    behind = {item["metadata"]["name"] for item in base if _selects(item, labels)}
+    for item in base:
+        kind, name = item["kind"], item["metadata"]["name"]
+        exposed = name in behind and kind == "Service" and item["spec"].get("type") in OUTSIDE
+        if exposed or (kind == "Ingress" and not behind.isdisjoint(_backends(item))):
+            what = f"{kind} {name} leads to the pods past Istio: there, the canary gets its share of the pods"
+            yield Issue(at, "CF118", what, "let requests come through one of `exposure.gateways`", WARNING)
+
+
+def _selects(item: Object, labels: Mapping[str, str]) -> bool:
+    if item["kind"] != "Service" or not item["spec"].get("selector"):
+        return False
+    return bool(item["spec"]["selector"].items() <= labels.items())
+
+
+def _backends(value: Any) -> Iterator[str]:
+    """Names of the Services that an Ingress sends requests to."""
+    if isinstance(value, dict):
+        service = value.get("service")
+        if isinstance(service, dict) and isinstance(service.get("name"), str):
+            yield service["name"]
+        for item in value.values():
+            yield from _backends(item)
+    elif isinstance(value, list):
+        for item in value:
+            yield from _backends(item)
 
 
 def _malformed(inputs: Inputs) -> Iterator[Issue]:

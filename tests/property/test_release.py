@@ -7,6 +7,7 @@ from strategies import projects
 
 from canaryfleet import lint, overlay
 from canaryfleet.digest import sha256, stamp
+from canaryfleet.engines.argo_rollouts.rollout import RELEASE_LABEL
 from canaryfleet.errors import ERROR
 from canaryfleet.freeze import freeze
 from canaryfleet.manifests import Object
@@ -55,7 +56,9 @@ def test_pods_are_stamped_with_the_digest_of_what_they_are(generated: Generated)
     made = generated.frozen()
     for name, objects in generated.built(made).items():
         digest = made.release.clusters[name].pod
-        template = one(objects, "Rollout")["spec"]["template"]
+        rollout = one(objects, "Rollout")
+        assert rollout["metadata"]["labels"][RELEASE_LABEL] == made.release.id
+        template = rollout["spec"]["template"]
         labels, annotations = template["metadata"]["labels"], template["metadata"]["annotations"]
         assert annotations[POD_ANNOTATION] == labels[REVISION_LABEL] == digest
         assert annotations[WORKLOAD_ANNOTATION] == made.release.workload
@@ -80,8 +83,9 @@ def _unstamped(labels: Object, annotations: Object) -> Object:
 @given(projects())
 def test_live_settings_reach_the_objects_of_their_cluster(generated: Generated) -> None:
     made = generated.frozen()
-    for name, settings in generated.live(made).items():
-        objects = generated.built(made)[name]
+    live = generated.live(made)
+    for name, objects in generated.built(made).items():
+        settings = live[name]
         assert one(objects, "Rollout")["spec"].get("replicas") == settings.replicas
         outside = one(objects, "VirtualService", generated.app)["spec"]
         assert outside["hosts"][:-1] == list(settings.hosts)

@@ -49,6 +49,9 @@ CLUSTER_SCOPED = frozenset(
 )
 
 
+SCALED_OBJECT = "ScaledObject"  # KEDA's, which makes an HPA of its own
+
+
 def from_base(spec: Canary, base: Sequence[Object]) -> Workload | Issue:
     """What the base's Deployment becomes, or the one issue that is in its way."""
     objects = [copy.deepcopy(item) for item in sorted(base, key=canonical_json)]
@@ -96,7 +99,7 @@ def from_base(spec: Canary, base: Sequence[Object]) -> Workload | Issue:
             if not key.startswith("deployment.kubernetes.io/")
         },
         min_ready=deployment["spec"].get("minReadySeconds", 0),
-        autoscaler=scaler["metadata"]["name"] if scaler else None,
+        autoscaler=scaler["metadata"]["name"] if scaler and scaler["kind"] == HPA else None,
         disruption=None if _has_budget(objects, template) else disruption(spec, selector),
         config=(),
         carried=tuple(objects),
@@ -265,18 +268,19 @@ def _the_port(spec: Canary, service: Object) -> Object | Issue:
 
 
 def _retarget(objects: Sequence[Object], deployment: str, app: str) -> Object | None:
-    """Point whatever scales the Deployment at the Rollout; returns the HPA, if there is one."""
+    """Point whatever scales the Deployment at the Rollout; returns what owns its replicas, if anything."""
     found = None
     for item in objects:
+        body = item.get("spec")
         for key in ("scaleTargetRef", "targetRef"):  # HPA and KEDA's ScaledObject; VPA
-            target = (item.get("spec") or {}).get(key)
+            target = body.get(key) if isinstance(body, dict) else None
             if (
                 isinstance(target, dict)
                 and target.get("kind", "Deployment") == "Deployment"
                 and target.get("name") == deployment
             ):
                 target.update(rollout_reference(app))
-                found = item if item.get("kind") == HPA else found
+                found = item if item.get("kind") in (HPA, SCALED_OBJECT) else found
     return found
 
 
@@ -284,6 +288,8 @@ def _take_bounds(deployment: Object, scaler: Object | None) -> Bounds:
     replicas = deployment["spec"].get("replicas", 1)
     if scaler is None:
         return Bounds(replicas)
+    if scaler["kind"] == SCALED_OBJECT:  # its bounds have other names and stay in the release
+        return Bounds()
     minimum = scaler["spec"].pop("minReplicas", 1)
     return Bounds(None, minimum, scaler["spec"].pop("maxReplicas", minimum))
 

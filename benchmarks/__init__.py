@@ -1,0 +1,1 @@
+"""The measured claims of canaryfleet: `python -m benchmarks`."""

@@ -1,0 +1,252 @@
+"""Measures what canaryfleet claims, on fleets made for it, and says which claims hold.
+
+Everything that is compared is measured in one run, turn by turn, and medians count: ratios then say
+the same on every machine, also on a busy one. Exit code 1 if a claim does not hold.
+"""
+
+import argparse
+import json
+import os
+import platform
+import sys
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from statistics import median
+from typing import NamedTuple
+
+import canaryfleet
+from benchmarks import overlays
+from benchmarks.measure import Run, Series, paired, process
+from canaryfleet.output import table
+
+
+class Scale(NamedTuple):
+    """How much is measured; only the full scale is judged."""
+
+    sizes: tuple[int, int, int]
+    apps: int
+    rounds: int
+    pairs: int
+    judged: bool
+
+
+FULL = Scale(sizes=(100, 500, 1000), apps=10, rounds=7, pairs=40, judged=True)
+QUICK = Scale(sizes=(4, 8, 16), apps=2, rounds=2, pairs=4, judged=False)
+
+
+class Figure(NamedTuple):
+    """One line of the table; memory is known of processes alone."""
+
+    what: str
+    milliseconds: float
+    cpu: float | None = None
+    memory: float | None = None
+    ratio: float | None = None
+    """How many times as fast as kustomize."""
+
+
+class Claim(NamedTuple):
+    """What is promised: a value and the limit that it keeps."""
+
+    what: str
+    value: float
+    limit: float
+    at_least: bool = False
+
+    @property
+    def holds(self) -> bool:
+        return self.value >= self.limit if self.at_least else self.value < self.limit
+
+    def __str__(self) -> str:
+        bound = "at least" if self.at_least else "under"
+        return f"{self.what}: {self.value:.4g}, {bound} {self.limit:g}"
+
+
+class Report(NamedTuple):
+    """All that was measured."""
+
+    figures: list[Figure]
+    claims: list[Claim]
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Measure, print, and tell by the exit code whether all claims hold."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument(
+        "--quick", action="store_true", help="a small fleet: shows that it works, judges nothing"
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    options = parser.parse_args(arguments)
+    scale = QUICK if options.quick else FULL
+    busy = os.getloadavg()[0]
+    with tempfile.TemporaryDirectory(prefix="canaryfleet-bench-") as folder:
+        report = measure(Path(folder), scale)
+    machine = (
+        f"Python {platform.python_version()}, {os.cpu_count()} CPUs ({platform.machine()}), load {busy:.1f}"
+    )
+    if options.json:
+        print(json.dumps(_data(report, scale, machine), indent=2))
+    else:
+        _show(report, scale, machine)
+    return int(scale.judged and not all(claim.holds for claim in report.claims))
+
+
+def measure(folder: Path, scale: Scale) -> Report:
+    """Make the fleets in a folder, and measure on them."""
+    environment = _environment(folder)
+    fleets = {size: folder / str(size) for size in scale.sizes}
+    for size, root in fleets.items():
+        root.mkdir()
+        _python(("benchmarks.fleet", str(root), str(size), str(scale.apps)), root, environment)
+    largest = fleets[scale.sizes[-1]]
+    # Processes first: the kernel counts this one's memory as theirs, and it is still small.
+    checks = _checks(fleets, scale, environment)
+    starts = _starts(largest, scale, environment)
+    pairs = overlays.measure(largest, scale.pairs)
+    return Report(
+        [*_check_figures(checks, scale), *_overlay_figures(pairs), *_start_figures(starts)],
+        [
+            Claim(
+                "one overlay in process, warm, times as fast as kustomize",
+                overlays.ratio(pairs, "warm"),
+                100,
+                True,
+            ),
+            Claim(f"render --check, {_named(scale, -1)}, seconds", checks[scale.sizes[-1]].seconds, 2),
+            Claim(f"render --check, {_named(scale, -1)}, MB", checks[scale.sizes[-1]].memory, 300),
+            Claim("CPU time of one more cluster, upper half to lower half", _growth(checks, scale), 1.3),
+        ],
+    )
+
+
+def _environment(folder: Path) -> dict[str, str]:
+    """This one's, with canaryfleet to import, and compiled once as an installed package is."""
+    kept = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    sources = (Path(canaryfleet.__file__).parent.parent, Path(__file__).parent.parent)
+    return kept | {
+        "PYTHONPATH": os.pathsep.join(map(str, sources)),
+        "PYTHONPYCACHEPREFIX": str(folder / "compiled"),
+    }
+
+
+def _python(words: tuple[str, ...], root: Path, environment: Mapping[str, str]) -> Run:
+    return process((sys.executable, "-m", *words), root, environment)
+
+
+def _checks(fleets: Mapping[int, Path], scale: Scale, environment: Mapping[str, str]) -> dict[int, Series]:
+    """`render --check` as a whole process on each fleet, in turns."""
+    calls = {
+        str(size): lambda root=root: _python(("canaryfleet", "render", "--check"), root, environment)
+        for size, root in fleets.items()
+    }
+    paired(1, calls)
+    return {int(size): series for size, series in paired(scale.rounds, calls).items()}
+
+
+def _starts(root: Path, scale: Scale, environment: Mapping[str, str]) -> dict[str, Series]:
+    """Short commands as whole processes, beside the bare interpreter and kustomize."""
+    tool = overlays.kustomize.find()
+    app, cluster = "app-00", min(path.stem for path in (root / "clusters").iterdir())
+    overlay = overlays.overlay_folder(app, cluster)
+    commands = {
+        "the bare interpreter": (sys.executable, "-c", "pass"),
+        "canaryfleet --version": (sys.executable, "-m", "canaryfleet", "--version"),
+        "canaryfleet build APP CLUSTER": (sys.executable, "-m", "canaryfleet", "build", app, cluster),
+        "kustomize build of the same": (*tool.argv, overlay),
+    }
+    calls = {
+        name: lambda argv=argv: process(argv, root, {**environment, "GOGC": "off"})
+        for name, argv in commands.items()
+    }
+    paired(1, calls)
+    return paired(scale.rounds, calls)
+
+
+def _growth(checks: Mapping[int, Series], scale: Scale) -> float:
+    """What a cluster more costs in the upper half of the sizes, over what it costs in the lower half.
+
+    In CPU time, which a busy machine changes less; 1 is linear.
+    """
+    low, middle, high = scale.sizes
+    lower = (checks[middle].cpu - checks[low].cpu) / (middle - low)
+    upper = (checks[high].cpu - checks[middle].cpu) / (high - middle)
+    return upper / lower if lower > 0 < upper else 1.0
+
+
+def _named(scale: Scale, size: int) -> str:
+    return f"{scale.apps} apps on {scale.sizes[size]} clusters"
+
+
+def _check_figures(checks: Mapping[int, Series], scale: Scale) -> list[Figure]:
+    return [
+        Figure(
+            f"render --check, {_named(scale, index)}",
+            checks[size].seconds * 1e3,
+            checks[size].cpu * 1e3,
+            checks[size].memory,
+        )
+        for index, size in enumerate(scale.sizes)
+    ]
+
+
+def _overlay_figures(pairs: list[overlays.Pair]) -> list[Figure]:
+    names = {
+        "kustomize": "one overlay, one kustomize process",
+        "cold": "  in process, nothing read before",
+        "warm": "  in process, release read before",
+        "text": "  in process, release read before, as YAML",
+    }
+    return [
+        Figure(name, median(getattr(pair, way) for pair in pairs) * 1e3, ratio=overlays.ratio(pairs, way))
+        for way, name in names.items()
+    ]
+
+
+def _start_figures(starts: Mapping[str, Series]) -> list[Figure]:
+    kustomize = [run.seconds for run in starts["kustomize build of the same"].runs]
+    return [
+        Figure(
+            f"process: {name}",
+            series.seconds * 1e3,
+            series.cpu * 1e3,
+            series.memory,
+            median(theirs / run.seconds for theirs, run in zip(kustomize, series.runs, strict=True)),
+        )
+        for name, series in starts.items()
+    ]
+
+
+def _show(report: Report, scale: Scale, machine: str) -> None:
+    print(machine)
+    rows = [
+        (
+            figure.what,
+            f"{figure.milliseconds:.2f}",
+            "" if figure.cpu is None else f"{figure.cpu:.0f}",
+            "" if figure.memory is None else f"{figure.memory:.0f}",
+            "" if figure.ratio is None else f"{figure.ratio:.1f}",
+        )
+        for figure in report.figures
+    ]
+    print(table(rows, ("WHAT", "MS", "CPU MS", "PEAK MB", "TIMES AS FAST AS KUSTOMIZE")))
+    for claim in report.claims:
+        print(f"{_verdict(claim, scale)}  {claim}")
+
+
+def _verdict(claim: Claim, scale: Scale) -> str:
+    if not scale.judged:
+        return "not judged"
+    return "PASS" if claim.holds else "FAIL"
+
+
+def _data(report: Report, scale: Scale, machine: str) -> dict[str, object]:
+    return {
+        "machine": machine,
+        "figures": [figure._asdict() for figure in report.figures],
+        "claims": [{**claim._asdict(), "verdict": _verdict(claim, scale)} for claim in report.claims],
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(main())

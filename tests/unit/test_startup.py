@@ -1,0 +1,71 @@
+"""Which modules a command imports: the plugin and the command line start thousands of times."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+SHOW = """
+import contextlib, io, json, sys
+before = set(sys.modules)
+from canaryfleet.cli import main
+with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+    code = main(sys.argv[1:])
+print(json.dumps([code, sorted(set(sys.modules) - before)]))
+"""
+# What `typing` and `re` bring along, on any Python that is supported.
+LIGHT = {
+    "annotationlib", "ast", "collections", "contextlib", "copyreg", "enum", "functools", "itertools", "keyword",
+    "math", "operator", "re", "reprlib", "string", "types", "typing", "warnings",
+}  # fmt: skip
+CALLS = {"errno", "fcntl", "stat"}  # the operating system's, in C
+
+
+def imported(*arguments: str) -> set[str]:
+    """The modules that a command imports beside those of this probe."""
+    command = [sys.executable, "-c", SHOW, *arguments]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    code, modules = json.loads(done.stdout)
+    assert code == 0
+    return set(modules)
+
+
+def standard(modules: set[str]) -> set[str]:
+    """The public packages of the standard library among them."""
+    heads = {name.partition(".")[0] for name in modules}
+    return {name for name in heads & sys.stdlib_module_names if not name.startswith("_")}
+
+
+def foreign(modules: set[str]) -> set[str]:
+    """Packages that are neither ours nor the standard library's; not what these keep for themselves."""
+    heads = {name.partition(".")[0] for name in modules if not name.startswith("_")}
+    return heads - sys.stdlib_module_names - {"canaryfleet"}
+
+
+def ours(modules: set[str]) -> set[str]:
+    """Our own modules, without the package's name."""
+    return {name.removeprefix("canaryfleet.") for name in modules if name.startswith("canaryfleet.")}
+
+
+def test_version_imports_next_to_nothing() -> None:
+    modules = imported("--version")
+    assert ours(modules) == {"cli", "errors"}
+    assert standard(modules) <= LIGHT
+    assert not foreign(modules)
+
+
+@pytest.mark.parametrize("root", [(), ("--root", str(ROOT))])
+def test_build_imports_neither_models_nor_yaml_nor_argparse(root: tuple[str, ...]) -> None:
+    modules = imported("build", *root, "assistant", "eu-west-1a")
+    assert ours(modules) == {"cli", "emit", "errors", "files", "generated", "manifests"}
+    assert standard(modules) <= LIGHT | CALLS
+    assert not foreign(modules)
+
+
+def test_lint_imports_no_more_than_a_clean_repository_needs() -> None:
+    modules = imported("lint", "embeddings")
+    assert foreign(modules) <= {"msgspec", "yaml", "typing_extensions", "cython_runtime"}
+    assert not {"check", "kustomize", "schema"} & ours(modules)
