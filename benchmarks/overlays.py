@@ -1,6 +1,7 @@
 """The manifests of one overlay: in this process, and by one kustomize process."""
 
 from collections.abc import Iterator
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from statistics import median
@@ -10,7 +11,7 @@ from benchmarks.measure import call
 from canaryfleet import kustomize
 from canaryfleet.emit import emit_all
 from canaryfleet.files import Tree
-from canaryfleet.manifests import Builder, immutable, overlay_folder, sort_key
+from canaryfleet.manifests import Builder, Object, immutable, overlay_folder, sort_key
 from canaryfleet.syntax import parse_stream
 
 
@@ -37,22 +38,30 @@ def measure(root: Path, rounds: int) -> list[Pair]:
     for path in islice(_spread(root), rounds):
         warm.build(path)
         made = sorted(parse_stream(kustomize.build(tool, root, path), path), key=sort_key)
-        if not made == warm.build(path) == Builder(tree.read).build(path):
+        if not made == warm.build(path) == _cold(tree, path):
             raise SystemExit(f"{path}: kustomize and canaryfleet build different objects")
         pairs.append(
             Pair(
-                kustomize=call(lambda path=path: kustomize.build(tool, root, path)),
-                cold=call(lambda path=path: Builder(tree.read).build(path)),
-                warm=call(lambda path=path: warm.build(path)),
-                text=call(lambda path=path: emit_all(warm.build(path))),
+                kustomize=call(partial(kustomize.build, tool, root, path)),
+                cold=call(partial(_cold, tree, path)),
+                warm=call(partial(warm.build, path)),
+                text=call(partial(_text, warm, path)),
             )
         )
     return pairs
 
 
+def _cold(tree: Tree, path: str) -> list[Object]:
+    return Builder(tree.read).build(path)
+
+
+def _text(warm: Builder, path: str) -> str:
+    return emit_all(warm.build(path))
+
+
 def ratio(pairs: list[Pair], way: str) -> float:
     """How many times as fast as kustomize: the middle one of the pairs' own ratios."""
-    return median(pair.kustomize / getattr(pair, way) for pair in pairs)
+    return median([pair.kustomize / float(getattr(pair, way)) for pair in pairs])
 
 
 def _spread(root: Path) -> Iterator[str]:

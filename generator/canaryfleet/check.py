@@ -59,6 +59,9 @@ def check(known: Known) -> Proof:
             findings += problems.findings
             continue
         overlays += len(app.overlays)
+        for item in app.overlays.values():
+            home = item.path.rsplit("/", 1)[0]
+            findings += [_stray(path) for path in known.tree.walk(home) if path != item.path]
         findings += _all(_overlays(known, app, waiting))
     return Proof(list(dict.fromkeys(findings)), waiting, overlays, releases)
 

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from functools import cache
 from itertools import islice
 from typing import Any, TypeVar
 
@@ -33,18 +34,23 @@ def _fallback(document: Document, error: ValidationError) -> Finding:
     return Finding(document.place(path), "CF039", f"{_name(path)}: {message}")
 
 
-def explain(document: Document, model: type[object]) -> Iterator[Finding]:
+def explain(document: Document, model: Any) -> Iterator[Finding]:
     """Every way in which a document does not fit the model's JSON Schema."""
-    from jsonschema import Draft202012Validator  # 70 ms: only when something is wrong
-
-    from canaryfleet.schema import schema_of
-
     seen: set[tuple[Any, str]] = set()
-    for error in Draft202012Validator(schema_of(model)).iter_errors(document.data):
+    for error in _validator(model).iter_errors(document.data):
         for finding in _findings(document, error):
             if (finding.place, finding.message) not in seen:
                 seen.add((finding.place, finding.message))
                 yield finding
+
+
+@cache
+def _validator(model: Any) -> Any:
+    from jsonschema import Draft202012Validator  # 70 ms: only when something is wrong
+
+    from canaryfleet.schema import schema_of
+
+    return Draft202012Validator(schema_of(model))
 
 
 def _findings(document: Document, error: Any) -> Iterator[Finding]:

@@ -13,6 +13,8 @@ EXIT_USAGE = 2
 EXIT_BUG = 3
 EXIT_INTERRUPTED = 130
 
+LONGEST = 2000  # characters of a finding as text
+
 ERROR = "error"
 WARNING = "warning"
 
@@ -47,6 +49,8 @@ class Finding(NamedTuple):
 
 def _one_line(text: str) -> str:
     """Text of a file's own must not become lines or colours of ours: a CI takes lines for commands."""
+    if len(text) > LONGEST:
+        text = text[:LONGEST] + "…"
     if text.isprintable():
         return text
     return "".join(

@@ -168,7 +168,7 @@ def _is_formed(target: Mapping[str, Any], operations: Sequence[Any]) -> bool:
     """True for a patch by kind and name or label, made of operations with a path."""
     chosen = isinstance(target.get("name", target.get("labelSelector")), str)
     typed = isinstance(target.get("kind"), str) and isinstance(target.get("group"), str)
-    return chosen and typed and all(isinstance(one["path"], str) and "op" in one for one in operations)
+    return chosen and typed and all(one["path"].startswith("/") and "op" in one for one in operations)
 
 
 def _matches(item: Object, target: Mapping[str, str]) -> bool:

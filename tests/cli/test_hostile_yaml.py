@@ -64,7 +64,13 @@ def test_a_spec_that_is_not_plain_yaml(repo: Repo, case: str, command: str) -> N
 )
 @pytest.mark.parametrize(
     ("more", "code"),
-    [("a: [", "CF002"), ("a: yes\n", "CF004"), ("kind: x\n", "CF003"), ("---\na: 1\n", "CF007"), ("\0", "CF001")],
+    [
+        ("a: [", "CF002"),
+        ("a: yes\n", "CF004"),
+        ("kind: x\n", "CF003"),
+        ("---\na: 1\n", "CF007"),
+        ("\0", "CF001"),
+    ],
 )
 def test_other_files_are_read_as_strictly(repo: Repo, path: str, text: str, more: str, code: str) -> None:
     repo.write(path, text + more)

@@ -291,7 +291,11 @@ def exposures(draw: DrawFn, app: str, *, adopting: bool) -> Data:
             }
         )
         return exposure | {"blueGreen": draw(blue)}
-    exposure |= draw(maybe({"split": some("subset", "subset" if adopting else "host"), "dynamicStableScale": st.booleans()}))
+    exposure |= draw(
+        maybe(
+            {"split": some("subset", "subset" if adopting else "host"), "dynamicStableScale": st.booleans()}
+        )
+    )
     sticky = draw(
         some({}, {}, {"cookie": "session", "maxAge": "7d", "secure": False}, {"header": "X-User-Id"})
     )

@@ -5,7 +5,7 @@ from decimal import Decimal
 from typing import NamedTuple
 
 import msgspec
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn
 from strategies import clusters, waves
@@ -15,6 +15,8 @@ from canaryfleet.models.cluster import Cluster
 from canaryfleet.quantity import percent
 from canaryfleet.waves import resolve, selects
 from support import PROPERTY
+
+MANY = settings(PROPERTY, max_examples=150)  # they cost little
 
 
 class Case(NamedTuple):
@@ -51,7 +53,7 @@ def matches(wave: Wave, name: str, cluster: Cluster) -> bool:
     return wave.selector is None or selects(wave.selector, cluster.metadata.labels)
 
 
-@PROPERTY
+@MANY
 @given(cases())
 def test_a_cluster_is_in_one_wave_the_first_that_matches(case: Case) -> None:
     members = case.resolved()
@@ -68,7 +70,7 @@ def test_a_cluster_is_in_one_wave_the_first_that_matches(case: Case) -> None:
             assert wave.share is not None or not matches(wave, name, cluster)
 
 
-@PROPERTY
+@MANY
 @given(cases())
 def test_a_share_never_exceeds_its_budget_unless_it_is_one_cluster(case: Case) -> None:
     members, left = case.resolved(), set(case.active())
@@ -85,7 +87,7 @@ def test_a_share_never_exceeds_its_budget_unless_it_is_one_cluster(case: Case) -
         left -= set(taken)
 
 
-@PROPERTY
+@MANY
 @given(cases())
 def test_the_order_of_the_fleet_changes_nothing(case: Case) -> None:
     backwards = dict(reversed(list(case.fleet.items())))

@@ -167,18 +167,19 @@ class Workload(Choice, frozen=True, kw_only=True):
         ),
     ] = None
     base: Annotated[
-        str | None,
+        Text | None,
         Meta(description="A kustomize base with a Deployment, relative to the spec.", examples=["./base"]),
     ] = None
     deployment: Annotated[
-        str | None,
+        Text | None,
         Meta(description="Which Deployment of the base, if it has several.", examples=["fraud-detector"]),
     ] = None
     container: Annotated[
-        str | None, Meta(description="Which container serves, if the pod has several.", examples=["detector"])
+        Text | None,
+        Meta(description="Which container serves, if the pod has several.", examples=["detector"]),
     ] = None
     service: Annotated[
-        str | None,
+        Text | None,
         Meta(
             description="Which Service of the base takes the traffic, if several select the pods.",
             examples=["fraud-detector"],

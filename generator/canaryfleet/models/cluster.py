@@ -4,7 +4,17 @@ from typing import Annotated, ClassVar, Literal
 
 from msgspec import Meta
 
-from canaryfleet.models.base import Addresses, ApiVersion, Choice, ClusterName, Labels, Model, Positive
+from canaryfleet.models.base import (
+    Addresses,
+    ApiVersion,
+    Choice,
+    ClusterName,
+    Count,
+    Labels,
+    Model,
+    Positive,
+    Quantity,
+)
 
 
 class ClusterMetadata(Model, frozen=True, kw_only=True):
@@ -48,7 +58,7 @@ class Cluster(Model, frozen=True, kw_only=True):
         float, Meta(description="Relative size; `share: …, of: capacity` counts it.", ge=0, examples=[40])
     ] = 1
     resources: Annotated[
-        dict[str, str | int],
+        dict[str, Quantity | Count],
         Meta(description="What it can hold, by Kubernetes resource.", examples=[{"nvidia.com/gpu": 64}]),
     ] = {}
     variables: Annotated[
