@@ -1,6 +1,10 @@
-"""Makes `support` importable, and adds `--renew`."""
+"""Makes `support` importable, adds `--renew`, and lets every run of the tests try the same examples."""
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("same", derandomize=True, deadline=None, database=None)
+settings.load_profile("same")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
