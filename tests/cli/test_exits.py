@@ -88,7 +88,9 @@ def test_ctrl_c_in_a_real_process(repo: Repo) -> None:
     """While kustomize is being waited for; it goes too."""
     pid = repo.root / "pid"
     slow = repo.root / "kustomize"
-    slow.write_text(f'#!/bin/sh\n[ "$1" = version ] && echo v5.8.1 && exit\necho $$ > {pid}\nexec {shutil.which("sleep")} 30\n')
+    slow.write_text(
+        f'#!/bin/sh\n[ "$1" = version ] && echo v5.8.1 && exit\necho $$ > {pid}\nexec {shutil.which("sleep")} 30\n'
+    )
     slow.chmod(0o755)
     repo.base(kustomization="resources: []\n")
     words = [sys.executable, "-m", "canaryfleet", "lint"]
