@@ -12,8 +12,17 @@ from canaryfleet.freeze import Frozen, config_name
 from canaryfleet.generated import load
 from canaryfleet.git import blob_id
 from canaryfleet.models.release import Release
-from canaryfleet.pointing import at_rest
-from canaryfleet.render import App, Known, Waiting, candidate, candidate_path, differs, load_app, stale
+from canaryfleet.render import (
+    App,
+    Known,
+    Waiting,
+    candidate,
+    candidate_path,
+    differs,
+    load_app,
+    resting,
+    stale,
+)
 from canaryfleet.repo import OVERLAYS, Committed
 from canaryfleet.workload.config import config_content
 
@@ -166,7 +175,7 @@ def _overlays(known: Known, app: App, waiting: list[Waiting]) -> Iterator[Findin
     frozen = known.frozen.get(app.name)
     if frozen is None:
         return
-    calm = at_rest(app.pointers, app.releases)
+    calm = resting(known, app)
     for cluster, found in stale(known, app, frozen):
         if cluster in calm:
             has = differs(app.overlays[cluster], found.text)

@@ -145,13 +145,15 @@ def _pod(release: Release, cluster: str) -> str:
     return f"{release.workload}/{member.pod if member else ''}"
 
 
-def at_rest(pointers: Mapping[str, Pointer], releases: Mapping[str, Release]) -> set[str]:
+def at_rest(
+    pointers: Mapping[str, Pointer], releases: Mapping[str, Release], had: Collection[str]
+) -> set[str]:
     """Clusters whose Rollout is surely not in the middle of a canary, as far as Git alone shows.
 
-    A first deployment has no canary; and a wave is complete when a later one has begun, since
+    A first deployment has no canary (`had`: the releases that clusters may have had); and a wave is complete when a later one has begun, since
     nothing else lets it begin. Of all others, only their status can tell.
     """
-    calm = {name for name, pointer in pointers.items() if pointer.fallback is None}
+    calm = {name for name, pointer in pointers.items() if _is_first(pointer, pointers, had)}
     for release in releases.values():
         begun = [_begun(wave.members, release.id, pointers) for wave in release.waves]
         for index, wave in enumerate(release.waves):
@@ -160,6 +162,13 @@ def at_rest(pointers: Mapping[str, Pointer], releases: Mapping[str, Release]) ->
                     name for name in wave.members if name in pointers and pointers[name].release == release.id
                 }
     return calm
+
+
+def _is_first(pointer: Pointer, pointers: Mapping[str, Pointer], had: Collection[str]) -> bool:
+    """True if nothing can have run there before: without a fallback a cluster may else have left a
+    release that was never verified there. A release that falls back to this one came later."""
+    later = {item.release for item in pointers.values() if item.fallback == pointer.release}
+    return pointer.fallback is None and not set(had) - later - {pointer.release}
 
 
 def _begun(members: Sequence[str], release: str, pointers: Mapping[str, Pointer]) -> bool:

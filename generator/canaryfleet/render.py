@@ -216,11 +216,18 @@ def _superseded(known: Known, app: App, release: str) -> set[str]:
 # Live settings
 
 
+def resting(known: Known, app: App) -> set[str]:
+    """Clusters of an app that are surely at rest; a candidate that nobody has yet changes nothing."""
+    waiting = {known.frozen[app.name].release.id} - set(app.releases)
+    had = set(repo.release_names(known.tree, app.name)) - waiting
+    return at_rest(app.pointers, app.releases, had)
+
+
 def _live_writes(
     known: Known, app: App, frozen: Frozen, settled: Collection[str], waiting: list[Waiting]
 ) -> Iterator[tuple[str, str]]:
     """Overlays whose live settings follow the inventory; those that may be under way wait."""
-    calm = at_rest(app.pointers, app.releases)
+    calm = resting(known, app)
     for cluster, wanted in stale(known, app, frozen):
         if cluster in calm or cluster in settled or "all" in settled:
             yield cluster, wanted.text

@@ -166,5 +166,6 @@ def test_the_fallback_is_the_last_verified_other_workload(
 
 def test_at_rest_is_only_what_git_proves() -> None:
     pointers = {"p": Pointer(NEW.id, OLD.id), "a": Pointer(OLD.id, "0"), "b": Pointer(OLD.id, None)}
-    assert at_rest(pointers, RELEASES) == {"b"}
-    assert at_rest({**pointers, "c": Pointer(NEW.id, OLD.id)}, RELEASES) == {"b", "p"}
+    assert at_rest(pointers, RELEASES, {OLD.id, NEW.id}) == {"b"}
+    assert at_rest(pointers, RELEASES, {OLD.id, NEW.id, "0"}) == set()
+    assert at_rest({**pointers, "c": Pointer(NEW.id, OLD.id)}, RELEASES, {OLD.id, NEW.id}) == {"b", "p"}
