@@ -150,8 +150,9 @@ def at_rest(
 ) -> set[str]:
     """Clusters whose Rollout is surely not in the middle of a canary, as far as Git alone shows.
 
-    A first deployment has no canary (`had`: the releases that clusters may have had); and a wave is complete when a later one has begun, since
-    nothing else lets it begin. Of all others, only their status can tell.
+    A first deployment has no canary (`had`: the releases that clusters may have had); and a wave is
+    complete when a later one has begun, since nothing else lets it begin. Of all others, only their
+    status can tell.
     """
     calm = {name for name, pointer in pointers.items() if _is_first(pointer, pointers, had)}
     for release in releases.values():
