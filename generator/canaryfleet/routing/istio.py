@@ -19,6 +19,8 @@ from canaryfleet.models.canary import Canary, Sticky
 from canaryfleet.quantity import go_duration, seconds
 from canaryfleet.workload.objects import APP_LABEL, MANAGED_BY, Object, Workload
 
+# Names and protocols of a port which Istio passes through without reading.
+NOT_HTTP = frozenset({"https", "tls", "tcp", "udp", "mongo", "mysql", "redis"})
 STABLE, CANARY = "stable", "canary"
 FIRST = {"argocd.argoproj.io/sync-wave": "-1"}  # before the Rollout that names them
 COOKIE_ID = 13  # characters of x-request-id; trace sampling rewrites the next digit
@@ -51,7 +53,20 @@ def service_names(spec: Canary, service: str) -> tuple[str, ...]:
 
 def check(spec: Canary, workload: Workload) -> list[Issue]:
     """What in the base would fight with the generated routing, or never work."""
-    return [*_conflicts(spec, workload), *_sticky_issues(spec)]
+    return [*_port_issues(workload), *_conflicts(spec, workload), *_sticky_issues(spec)]
+
+
+def _port_issues(workload: Workload) -> Iterator[Issue]:
+    """A serving port that Istio takes for something else than HTTP: its routes would never be asked."""
+    for port in workload.service["spec"]["ports"]:
+        said = str(port.get("appProtocol") or str(port.get("name", "")).partition("-")[0])
+        if port["port"] == workload.port and said in NOT_HTTP:
+            yield Issue(
+                ("workload", "base"),
+                "CF114",
+                f"the Service says that port {workload.port} is {said}, whose requests Istio can't tell apart",
+                "let the pods speak HTTP, and say so in the port's `appProtocol`",
+            )
 
 
 def _conflicts(spec: Canary, workload: Workload) -> Iterator[Issue]:
@@ -166,11 +181,13 @@ def _with_protocol(spec: Canary, workload: Workload) -> Object:
 
 def _ports(spec: Canary, workload: Workload) -> list[Object]:
     protocol = spec.exposure.protocol
+    # a name that says more than the spec's default is the base's own, and right
+    kept = {"http", "http2", "grpc"} if protocol == "http" else {protocol}
     return [
         port
         if port["port"] != workload.port
         or "appProtocol" in port
-        or str(port.get("name", "")).startswith(protocol)
+        or str(port.get("name", "")).partition("-")[0] in kept
         else port | {"appProtocol": protocol}
         for port in workload.service["spec"]["ports"]
     ]
