@@ -6,14 +6,15 @@ scrapes an exporter a test steers, and Istio's pilot with an Envoy that moves re
 Everything listens on 127.0.0.1, and everything that was started is ended again.
 
     with Rig() as rig:
-        cluster = rig.start_clusters(1)[0]
-        apply_path(cluster.kube, Path("clusters/prod-eu"))
-        wait_for_phase(cluster.kube, "shop", "checkout", {"Healthy"}, timeout=60)
+        running = fleet.start(rig)
+        apply_path(running.members[0].kube, Path("clusters/prod-eu"))
 """
 
+from rig.calls import Answer, Call, Client
 from rig.cluster import Cluster, NodeSpec
+from rig.fleet import Fleet, Member, attach
 from rig.kube import Kube
-from rig.manifests import apply_path
+from rig.manifests import apply_path, kustomize, load
 from rig.metrics import Exporter, Prometheus
 from rig.rollouts import RolloutTrail, get_rollout, wait_for_phase
 from rig.session import Rig
@@ -21,9 +22,14 @@ from rig.traffic import Mesh
 from rig.waiting import RigError, WaitTimeoutError, wait_until
 
 __all__ = [
+    "Answer",
+    "Call",
+    "Client",
     "Cluster",
     "Exporter",
+    "Fleet",
     "Kube",
+    "Member",
     "Mesh",
     "NodeSpec",
     "Prometheus",
@@ -32,7 +38,10 @@ __all__ = [
     "RolloutTrail",
     "WaitTimeoutError",
     "apply_path",
+    "attach",
     "get_rollout",
+    "kustomize",
+    "load",
     "wait_for_phase",
     "wait_until",
 ]

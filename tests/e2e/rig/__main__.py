@@ -1,23 +1,23 @@
-"""The command line: `python -m rig build | up | apply`."""
+"""The command line: `python -m rig build | up | test | apply`."""
 
 import argparse
 import contextlib
-import json
 import os
 import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
 from types import FrameType
 
-from rig import tools
+from rig import fleet, tools
 from rig.kube import Kube, Object
 from rig.manifests import apply_path
+from rig.processes import peak_memory
 from rig.rollouts import describe, get_rollout, observed, phase
 from rig.session import Rig
 from rig.waiting import RigError, WaitTimeoutError, wait_until
 
-STATE = "current.json"
 SETTLED = ("Healthy", "Degraded", "Paused")
 
 
@@ -40,28 +40,63 @@ def build(arguments: argparse.Namespace) -> int:
 
 
 def up(arguments: argparse.Namespace) -> int:
-    """Start a rig and keep it until interrupted."""
+    """Start the fleet and keep it until interrupted."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _interrupt)
     start = time.monotonic()
     with contextlib.suppress(KeyboardInterrupt), Rig() as rig:
-        clusters = rig.start_clusters(arguments.clusters, arguments.rollouts)
-        for cluster in clusters:
-            print(f"{cluster.name}: KUBECONFIG={cluster.kube.kubeconfig}")
-            if arguments.traffic:
-                mesh = rig.start_mesh(cluster)
-                print(f"{cluster.name}: gateway http://127.0.0.1:{mesh.gateway_port}")
-                print(f"{cluster.name}: in-mesh HTTP proxy http://127.0.0.1:{mesh.proxy_port}")
-        if arguments.prometheus:
-            print(f"prometheus: {rig.start_prometheus().url}")
-        _write_state(rig)
-        print(f"logs: {rig.supervisor.logs}")
+        running = fleet.start(rig)
+        for member in running.members:
+            print(f"{member.name} (Argo Rollouts {member.rollouts}): KUBECONFIG={member.kube.kubeconfig}")
+            print(f"    gateway http://127.0.0.1:{member.client.gateway_port}")
+            print(f"    a proxy as a pod in the mesh has it http://127.0.0.1:{member.client.proxy_port}")
+        print(f"prometheus: {running.prometheus}, scrapes what stands in {running.targets}")
+        print(f"logs: {running.logs}")
         print(f"up after {time.monotonic() - start:.1f} s; interrupt to end", flush=True)
-        while True:
-            rig.supervisor.check()
-            time.sleep(1)
-    (tools.RUN / STATE).unlink(missing_ok=True)
+        try:
+            while True:
+                rig.supervisor.check()
+                time.sleep(1)
+        finally:
+            fleet.stopped()
     return 0
+
+
+def test(arguments: argparse.Namespace) -> int:
+    """Build what is missing, start the fleet, run pytest on it, and end everything."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _interrupt)
+    tools.require()
+    for name, seconds in tools.build().items():
+        print(f"built {name} in {seconds:.0f} s", flush=True)
+    start = time.monotonic()
+    with Rig() as rig:
+        try:
+            running = fleet.start(rig)
+            print(f"fleet up after {time.monotonic() - start:.1f} s; logs: {running.logs}", flush=True)
+            code = _pytest(arguments.arguments)
+            rig.supervisor.check()
+            print(f"tests: {time.monotonic() - start:.0f} s in all; {peak_memory(rig.supervisor)}")
+        except KeyboardInterrupt:
+            return 130
+        finally:
+            fleet.stopped()
+    return code
+
+
+def _pytest(arguments: list[str]) -> int:
+    """pytest in a session of its own, ended with us: a Ctrl-C reaches it once."""
+    command = [sys.executable, "-m", "pytest", *arguments]
+    with subprocess.Popen(command, start_new_session=True) as child:
+        try:
+            return child.wait()
+        except KeyboardInterrupt:
+            os.killpg(child.pid, signal.SIGINT)
+            try:
+                child.wait(30)
+            except subprocess.TimeoutExpired:
+                os.killpg(child.pid, signal.SIGKILL)
+            raise
 
 
 def apply(arguments: argparse.Namespace) -> int:
@@ -92,36 +127,11 @@ def _read(kube: Kube, rollout: Object) -> Object:
     return get_rollout(kube, metadata.get("namespace", "default"), metadata["name"])
 
 
-def _write_state(rig: Rig) -> None:
-    state = {
-        "pid": os.getpid(),
-        "clusters": {
-            c.name: {
-                "server": c.kube.server,
-                "token": c.kube.token,
-                "kubeconfig": str(c.kube.kubeconfig),
-                "cache": str(c.kube.cache),
-            }
-            for c in rig.clusters
-        },
-    }
-    (tools.RUN / STATE).write_text(json.dumps(state, indent=2))
-
-
 def _cluster(name: str) -> Kube:
-    path = tools.RUN / STATE
-    if not path.exists():
-        raise RigError("no rig is up: run `python -m rig up` first")
-    clusters = json.loads(path.read_text())["clusters"]
-    if name not in clusters:
-        raise RigError(f"no cluster {name}; there are: {', '.join(clusters)}")
-    found = clusters[name]
-    return Kube(
-        server=found["server"],
-        token=found["token"],
-        kubeconfig=Path(found["kubeconfig"]),
-        cache=Path(found["cache"]),
-    )
+    members = {member.name: member for member in fleet.attach().members}
+    if name not in members:
+        raise RigError(f"no cluster {name}; there are: {', '.join(members)}")
+    return members[name].kube
 
 
 def _interrupt(signum: int, frame: FrameType | None) -> None:
@@ -136,12 +146,12 @@ def _parser() -> argparse.ArgumentParser:
     build_command.add_argument("names", nargs="*", help="only these")
     build_command.set_defaults(run=build)
 
-    up_command = commands.add_parser("up", help="start clusters and keep them")
-    up_command.add_argument("--clusters", type=int, default=1)
-    up_command.add_argument("--rollouts", choices=tools.ROLLOUTS_VERSIONS, default="1.10")
-    up_command.add_argument("--traffic", action="store_true", help="with pilot and Envoys")
-    up_command.add_argument("--prometheus", action="store_true")
+    up_command = commands.add_parser("up", help="start the fleet and keep it")
     up_command.set_defaults(run=up)
+
+    test_command = commands.add_parser("test", help="start the fleet and run pytest on it")
+    test_command.add_argument("arguments", nargs=argparse.REMAINDER, help="for pytest")
+    test_command.set_defaults(run=test)
 
     apply_command = commands.add_parser("apply", help="apply a folder or file")
     apply_command.add_argument("path", type=Path)

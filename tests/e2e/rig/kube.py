@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import yaml
 from rig import tools
 from rig.net import get_json, open_stream, send_json
 from rig.processes import run
+from rig.waiting import RigError
 
 FIELD_MANAGER = "canaryfleet-e2e"
 Object = dict[str, Any]
@@ -75,9 +77,29 @@ class Kube:
             stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": list(objects)}),
         )
 
+    def apply_objects(self, objects: Sequence[Object]) -> None:
+        """Server-side apply in order of kinds, with force and strict validation, without kubectl."""
+        for one in sorted(objects, key=lambda o: rank(o["kind"])):
+            self.apply_at(self.path_of(one), one)
+
+    def path_of(self, one: Object) -> str:
+        """The API path of an object, from the API's own discovery."""
+        group = one["apiVersion"]
+        base = f"/apis/{group}" if "/" in group else f"/api/{group}"
+        known = _plurals(self, base)
+        if one["kind"] not in known:
+            raise RigError(f"{base} serves no {one['kind']}")
+        plural, namespaced = known[one["kind"]]
+        scope = f"/namespaces/{one['metadata'].get('namespace', 'default')}" if namespaced else ""
+        return f"{base}{scope}/{plural}/{one['metadata']['name']}"
+
+    def patch_at(self, path: str, patch: Object) -> None:
+        """Merge-patch an object, or its status, without kubectl."""
+        send_json("PATCH", self.server + path, self.token, patch, "application/merge-patch+json")
+
     def apply_at(self, path: str, manifest: Object) -> None:
         """Server-side apply one object without kubectl, where milliseconds matter."""
-        url = f"{self.server}{path}?fieldManager={FIELD_MANAGER}&force=true"
+        url = f"{self.server}{path}?fieldManager={FIELD_MANAGER}&force=true&fieldValidation=Strict"
         send_json("PATCH", url, self.token, manifest, "application/apply-patch+yaml")
 
     def delete_at(self, path: str) -> None:
@@ -111,3 +133,19 @@ class Kube:
     def ensure_namespace(self, name: str) -> None:
         """Make a namespace exist."""
         self.apply([{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}])
+
+
+FIRST_KINDS = ("Namespace", "CustomResourceDefinition", "ServiceAccount", "ConfigMap", "Secret")
+
+
+def rank(kind: str) -> int:
+    """Where a kind stands when a GitOps tool applies; the Rollout after what it names."""
+    if kind in FIRST_KINDS:
+        return FIRST_KINDS.index(kind)
+    return len(FIRST_KINDS) + (kind == "Rollout")
+
+
+@cache
+def _plurals(kube: Kube, base: str) -> dict[str, tuple[str, bool]]:
+    resources = kube.raw_json(base)["resources"]
+    return {r["kind"]: (r["name"], r["namespaced"]) for r in resources if "/" not in r["name"]}

@@ -9,7 +9,6 @@ from rig.kube import Kube, Object
 from rig.processes import run
 
 KUSTOMIZATIONS = ("kustomization.yaml", "kustomization.yml", "Kustomization")
-FIRST_KINDS = ("Namespace", "CustomResourceDefinition", "ServiceAccount", "ConfigMap", "Secret")
 
 
 def render(path: Path) -> list[Object]:
@@ -41,14 +40,9 @@ def apply_objects(kube: Kube, objects: list[Object]) -> list[Object]:
     declared = {o["metadata"]["name"] for o in objects if o["kind"] == "Namespace"}
     used = {o["metadata"].get("namespace", "default") for o in objects}
     namespaces = [_namespace(name) for name in sorted(used - declared - {"default"})]
-    ordered = sorted(objects, key=lambda o: _rank(o["kind"]))
-    kube.apply([*namespaces, *ordered])
+    kube.apply_objects([*namespaces, *objects])
     return objects
 
 
 def _namespace(name: str) -> Object:
     return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
-
-
-def _rank(kind: str) -> int:
-    return FIRST_KINDS.index(kind) if kind in FIRST_KINDS else len(FIRST_KINDS)

@@ -1,4 +1,4 @@
-"""A Prometheus whose series a test sets."""
+"""A Prometheus whose series the tests set, each with an exporter of its own."""
 
 import json
 import threading
@@ -105,19 +105,19 @@ def _line(key: Key, value: float) -> str:
 
 @dataclass
 class Prometheus:
-    """A running Prometheus that scrapes one exporter each second."""
+    """A running Prometheus that scrapes, each second, the exporters of all tests."""
 
     url: str
     process: Process
-    exporter: Exporter
+    targets: Path
 
     @classmethod
     def start(cls, supervisor: Supervisor, directory: Path) -> "Prometheus":
-        """Start the exporter and Prometheus, and wait for the first scrape."""
-        exporter = Exporter()
-        directory.mkdir(parents=True)
+        """Start Prometheus and wait until it is ready; it scrapes what stands in `targets`."""
+        targets = directory / "targets"
+        targets.mkdir(parents=True)
         config = directory / "prometheus.yml"
-        config.write_text(yaml.safe_dump(_prometheus_config(exporter.address)))
+        config.write_text(yaml.safe_dump(_prometheus_config(targets)))
         port = free_ports(1)[0]
         process = supervisor.start(
             "prometheus",
@@ -129,26 +129,30 @@ class Prometheus:
                 "--log.level=warn",
             ],
         )
-        prometheus = cls(f"http://{LOOPBACK}:{port}", process, exporter)
-        wait_until(prometheus._scraped, "Prometheus has scraped the exporter", READY_SECONDS)
+        prometheus = cls(f"http://{LOOPBACK}:{port}", process, targets)
+        wait_until(prometheus._ready, "Prometheus is ready", READY_SECONDS)
         return prometheus
 
-    def query(self, expression: str) -> list[float]:
-        """Return the values of an instant query."""
-        text = urllib.parse.quote(expression)
-        found = get_json(f"{self.url}/api/v1/query?query={text}")["data"]["result"]
-        return [float(sample["value"][1]) for sample in found]
-
-    def wait_for(self, expression: str, timeout: float = READY_SECONDS) -> list[float]:
-        """Wait until a query returns something: `x > 3` waits for the value too."""
-        return wait_until(lambda: self.query(expression), f"query {expression}", timeout)
-
-    def _scraped(self) -> list[float]:
+    def _ready(self) -> bool:
         self.process.check()
-        return self.query("up == 1") if answers(f"{self.url}/-/ready") else []
+        return answers(f"{self.url}/-/ready")
 
 
-def _prometheus_config(target: str) -> dict[str, object]:
-    job = {"job_name": "steered", "honor_labels": True, "static_configs": [{"targets": [target]}]}
+def query(url: str, expression: str) -> list[float]:
+    """Return the values of an instant query to the Prometheus at `url`."""
+    text = urllib.parse.quote(expression)
+    found = get_json(f"{url}/api/v1/query?query={text}")["data"]["result"]
+    return [float(sample["value"][1]) for sample in found]
+
+
+def scraped(url: str, target: str) -> None:
+    """Wait until the Prometheus at `url` has scraped a target."""
+    up = f'up{{instance="{target}"}} == 1'
+    wait_until(lambda: query(url, up), f"Prometheus has scraped {target}", READY_SECONDS)
+
+
+def _prometheus_config(targets: Path) -> dict[str, object]:
+    found = {"files": [str(targets / "*.json")], "refresh_interval": SCRAPE_INTERVAL}
+    job = {"job_name": "steered", "honor_labels": True, "file_sd_configs": [found]}
     timing = {"scrape_interval": SCRAPE_INTERVAL, "scrape_timeout": SCRAPE_INTERVAL}
     return {"global": {**timing, "evaluation_interval": SCRAPE_INTERVAL}, "scrape_configs": [job]}

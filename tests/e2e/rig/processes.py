@@ -133,3 +133,16 @@ class Supervisor:
 def _die_with_parent() -> list[str]:
     setpriv = which("setpriv")
     return [setpriv, "--pdeathsig", "TERM", "--"] if setpriv else []
+
+
+def peak_memory(supervisor: Supervisor) -> str:
+    """The most memory that each kind of program had, in words; the sum is an upper bound."""
+    peaks: dict[str, int] = {}
+    for process in supervisor.processes:
+        status = Path(f"/proc/{process.pid}/status")
+        lines = status.read_text().splitlines() if status.exists() else []
+        kilobytes = sum(int(line.split()[1]) for line in lines if line.startswith("VmHWM:"))
+        kind = process.name.partition("-")[2] or process.name
+        peaks[kind] = peaks.get(kind, 0) + kilobytes
+    kinds = ", ".join(f"{kind} {size // 1024}" for kind, size in sorted(peaks.items()))
+    return f"peak memory in MB: {sum(peaks.values()) // 1024} in all ({kinds})"

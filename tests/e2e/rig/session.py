@@ -44,23 +44,21 @@ class Rig:
 
     def start_clusters(
         self,
-        count: int = 1,
-        rollouts_version: str = "1.10",
+        versions: Sequence[str],
         nodes: Sequence[NodeSpec] = DEFAULT_NODES,
     ) -> list[Cluster]:
-        """Start clusters; their API servers come up side by side."""
+        """Start a cluster for each of these releases of Argo Rollouts; they come up side by side."""
         if self._etcd is None:
             self._etcd = Etcd.start(self.supervisor, self.directory)
-        first = len(self.clusters)
         started = [
             Cluster.launch(
                 self.supervisor,
                 self._etcd,
                 f"c{number}",
                 self.directory / f"c{number}",
-                rollouts_version,
+                version,
             )
-            for number in range(first, first + count)
+            for number, version in enumerate(versions, len(self.clusters))
         ]
         for cluster in started:
             cluster.finish(nodes)
@@ -86,7 +84,6 @@ class Rig:
             mesh.close()
         self.meshes.clear()
         if self.prometheus:
-            self.prometheus.exporter.close()
             self.prometheus = None
         self.supervisor.stop_all()
         for bulk in ("etcd", "prometheus/data"):

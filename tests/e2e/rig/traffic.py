@@ -5,10 +5,8 @@ the same template hash becomes one little HTTP server and one WorkloadEntry with
 Services and DestinationRule subsets select it just as they would select the pods.
 """
 
-import contextlib
-import http.client
+import json
 import threading
-from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -18,6 +16,7 @@ from typing import Any
 import yaml
 
 from rig import tools
+from rig.calls import Client
 from rig.cluster import Cluster
 from rig.kube import Object
 from rig.net import LOOPBACK, answers, free_ports
@@ -32,18 +31,21 @@ ISTIO_API = "/apis/networking.istio.io/v1"
 ISTIO_VERSION = "1.31.0"
 ROOT_NAMESPACE = "istio-system"
 INGRESS_NAMESPACE = "istio-ingress"
-GATEWAY_NAME = "gateway"
+GATEWAY_NAME = "public"
+SEEN = "/.seen"
 OWNED = "e2e.canaryfleet.dev/endpoint"
 UNHASHED = "unhashed"
 
 
 class Backend:
-    """An HTTP server that answers with its name and remembers what it was asked."""
+    """An HTTP server that answers with its name and remembers what it was asked.
+
+    Tests are other processes: they read what it was asked at `/.seen`, beside Envoy.
+    """
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.requests: list[dict[str, str]] = []
-        self.status = 200
         self._server = ThreadingHTTPServer((LOOPBACK, 0), self._handler())
         self.port = int(self._server.server_address[1])
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
@@ -61,9 +63,13 @@ class Backend:
             disable_nagle_algorithm = True
 
             def do_GET(self) -> None:
+                if self.path == SEEN:
+                    return self._answer(json.dumps(backend.requests).encode())
                 backend.requests.append({"path": self.path, **dict(self.headers.items())})
-                body = backend.name.encode()
-                self.send_response(backend.status)
+                return self._answer(backend.name.encode())
+
+            def _answer(self, body: bytes) -> None:
+                self.send_response(200)
                 self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
                 self.wfile.write(body)
@@ -72,15 +78,6 @@ class Backend:
                 """Keep quiet."""
 
         return Handler
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What came back through Envoy."""
-
-    status: int
-    backend: str
-    headers: dict[str, str]
 
 
 @dataclass(frozen=True)
@@ -109,8 +106,7 @@ class Mesh:
     directory: Path
     pilot: Process
     pilot_grpc: int
-    gateway_port: int
-    proxy_port: int
+    client: Client
     envoys: list[Process] = field(default_factory=list)
     backends: dict[Group, Backend] = field(default_factory=dict)
     sync_error: str = ""
@@ -132,7 +128,7 @@ class Mesh:
             return answers(f"http://{LOOPBACK}:{http}/ready")
 
         wait_until(pilot_ready, f"{cluster.name}: pilot ready", READY_SECONDS)
-        mesh = cls(cluster, directory, pilot, grpc, gateway, proxy)
+        mesh = cls(cluster, directory, pilot, grpc, Client(gateway, proxy))
         mesh._start_envoy(supervisor, "gateway", _gateway_node())
         mesh._start_envoy(supervisor, "sidecar", _sidecar_node())
         threading.Thread(target=mesh._mirror_endpoints, daemon=True).start()
@@ -143,52 +139,6 @@ class Mesh:
         self._closed.set()
         for backend in self.backends.values():
             backend.close()
-
-    def get(
-        self,
-        host: str,
-        path: str = "/",
-        headers: dict[str, str] | None = None,
-        inside: bool = False,
-    ) -> Answer:
-        """Send one request through the gateway, or as a client inside the mesh does."""
-        with self._connect(inside) as connection:
-            return _ask(connection, host, path, headers or {}, inside)
-
-    def shares(
-        self,
-        host: str,
-        requests: int,
-        path: str = "/",
-        headers: dict[str, str] | None = None,
-        inside: bool = False,
-    ) -> Counter[str]:
-        """Send requests and count who answered (the status, when it was not a backend's 200)."""
-        counts: Counter[str] = Counter()
-        with self._connect(inside) as connection:
-            for _ in range(requests):
-                answer = _ask(connection, host, path, headers or {}, inside)
-                counts[answer.backend if answer.status == 200 else str(answer.status)] += 1
-        return counts
-
-    def _connect(self, inside: bool) -> "contextlib.closing[http.client.HTTPConnection]":
-        port = self.proxy_port if inside else self.gateway_port
-        return contextlib.closing(http.client.HTTPConnection(LOOPBACK, port, timeout=10))
-
-    def wait_for_backend(self, host: str, backend: str, timeout: float = READY_SECONDS) -> None:
-        """Wait until a request is answered by this backend."""
-
-        def answered() -> bool:
-            return self.get(host).backend == backend
-
-        wait_until(answered, f"{host} is answered by {backend}", timeout)
-
-    def backend(self, app: str, template: str) -> Backend:
-        """Return the server behind the pods of one template hash."""
-        for group, backend in self.backends.items():
-            if (group.app, group.template) == (app, template):
-                return backend
-        raise RigError(f"no endpoint for {app} {template} (last sync error: {self.sync_error})")
 
     def _start_envoy(self, supervisor: Supervisor, name: str, node: Object) -> None:
         admin = free_ports(1)[0]
@@ -215,17 +165,30 @@ class Mesh:
     def _mirror_endpoints(self) -> None:
         while not self._closed.is_set():
             try:
-                self._sync()
-                for _ in self.cluster.kube.watch("/api/v1/pods", WATCH_SECONDS):
-                    if self._closed.is_set():
-                        return
-                    self._sync()
+                self._follow_pods()
             except (RigError, OSError, ValueError) as error:
                 self.sync_error = str(error)
                 self._closed.wait(RETRY_SECONDS)
 
-    def _sync(self) -> None:
-        wanted = ready_groups(self.cluster.kube.raw_json("/api/v1/pods")["items"])
+    def _follow_pods(self) -> None:
+        listed = self.cluster.kube.raw_json("/api/v1/pods")
+        pods = {pod["metadata"]["uid"]: pod for pod in listed["items"]}
+        self._sync(pods.values())
+        version = listed["metadata"]["resourceVersion"]
+        for event in self.cluster.kube.watch(f"/api/v1/pods?resourceVersion={version}", WATCH_SECONDS):
+            if self._closed.is_set():
+                return
+            pod = event["object"]
+            if event["type"] == "DELETED":
+                pods.pop(pod["metadata"]["uid"], None)
+            elif event["type"] in {"ADDED", "MODIFIED"}:
+                pods[pod["metadata"]["uid"]] = pod
+            else:
+                return  # the watch is too old: list anew
+            self._sync(pods.values())
+
+    def _sync(self, pods: Iterable[Object]) -> None:
+        wanted = ready_groups(pods)
         for group, labels in wanted.items():
             if group not in self.backends:
                 self._add(group, labels)
@@ -245,23 +208,6 @@ class Mesh:
     def _service_ports(self, namespace: str) -> set[str]:
         services = self.cluster.kube.raw_json(f"/api/v1/namespaces/{namespace}/services")["items"]
         return {port.get("name", "") for s in services for port in s["spec"].get("ports", [])}
-
-
-def _ask(
-    connection: http.client.HTTPConnection,
-    host: str,
-    path: str,
-    headers: dict[str, str],
-    inside: bool,
-) -> Answer:
-    target = f"http://{host}{path}" if inside else path
-    try:
-        connection.request("GET", target, headers={"Host": host, **headers})
-        response = connection.getresponse()
-        body = response.read().decode(errors="replace")
-    except (OSError, http.client.HTTPException) as error:
-        raise RigError(f"no answer for {host}{path}: {error!r}") from error
-    return Answer(response.status, body, dict(response.getheaders()))
 
 
 def ready_groups(pods: Iterable[dict[str, Any]]) -> dict[Group, dict[str, str]]:

@@ -1,0 +1,62 @@
+"""The fleet, and apps on it; what happened to them is written down when a test fails."""
+
+import re
+from collections.abc import Callable, Generator, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from app import App
+from rig import Fleet, Member, RigError, attach
+
+VERSIONS = ("1.10", "1.9")
+NEWEST = pytest.mark.parametrize("member", VERSIONS[:1], indirect=True)
+"""For tests of what does not depend on the release of Argo Rollouts."""
+APPS = pytest.StashKey[list[App]]()
+
+
+@pytest.fixture(scope="session")
+def fleet() -> Fleet:
+    """The running fleet."""
+    try:
+        return attach()
+    except RigError as error:
+        pytest.exit(str(error), returncode=2)
+
+
+@pytest.fixture(params=VERSIONS)
+def member(request: pytest.FixtureRequest, fleet: Fleet) -> Member:
+    """A cluster with each supported release of Argo Rollouts in turn."""
+    return fleet.on(request.param, request.node.name)
+
+
+@pytest.fixture
+def make_app(
+    request: pytest.FixtureRequest, fleet: Fleet, member: Member, tmp_path: Path
+) -> Iterator[Callable[..., App]]:
+    """Make an app on the test's cluster: a name, and fields of its spec (`exposure__split="host"`)."""
+    apps: list[App] = []
+    request.node.stash[APPS] = apps
+
+    def make(name: str = "chat", **changes: Any) -> App:
+        app = App(fleet, member, tmp_path / f"{name}-{len(apps)}", name, changes)
+        apps.append(app)
+        return app.start()
+
+    yield make
+    for app in apps:
+        app.close()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item,
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """A failure says what the controller did, and where everything that was seen is."""
+    report = yield
+    if report.when == "call" and report.failed:
+        for app in item.stash.get(APPS, []):
+            folder = app.fleet.logs.parent / "failures" / re.sub(r"\W+", "-", item.name)
+            report.sections.append((f"{app.namespace} on {app.member.name}", app.story()))
+            report.sections.append(("where", f"{app.dump(folder)}; programs' logs: {app.fleet.logs}"))
+    return report

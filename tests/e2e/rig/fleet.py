@@ -1,0 +1,114 @@
+"""The fleet that the tests run on: started once, used by many processes."""
+
+import json
+import os
+import zlib
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from rig import tools
+from rig.calls import Client
+from rig.kube import Kube
+from rig.metrics import Exporter, query, scraped
+from rig.session import Rig
+from rig.waiting import RigError
+
+STATE = "current.json"
+CLUSTERS = ("1.10", "1.9", "1.10")
+"""Argo Rollouts in each cluster: the newest two minor releases."""
+
+
+@dataclass(frozen=True)
+class Member:
+    """One cluster of the fleet, as a test sees it."""
+
+    name: str
+    rollouts: str
+    kube: Kube
+    client: Client
+
+
+@dataclass(frozen=True)
+class Fleet:
+    """The running fleet: its clusters, its Prometheus, and where its logs are."""
+
+    pid: int
+    logs: Path
+    prometheus: str
+    targets: Path
+    members: tuple[Member, ...]
+
+    def on(self, rollouts: str, who: str) -> Member:
+        """A cluster with this release of Argo Rollouts; which one depends on who asks, to spread the work."""
+        fitting = [member for member in self.members if member.rollouts == rollouts]
+        return fitting[zlib.crc32(who.encode()) % len(fitting)]
+
+    def query(self, expression: str) -> list[float]:
+        """The values of an instant query."""
+        return query(self.prometheus, expression)
+
+    def scrape(self, name: str, exporter: Exporter) -> None:
+        """Have Prometheus scrape an exporter from now on, and wait until it has."""
+        draft = self.targets / f"{name}.draft"
+        draft.write_text(json.dumps([{"targets": [exporter.address]}]))
+        draft.replace(self.targets / f"{name}.json")
+        scraped(self.prometheus, exporter.address)
+
+    def forget(self, name: str) -> None:
+        """End the scraping."""
+        (self.targets / f"{name}.json").unlink(missing_ok=True)
+
+
+def start(rig: Rig) -> Fleet:
+    """Start clusters, Prometheus, pilots and Envoys, and write down where they are."""
+    clusters = rig.start_clusters(CLUSTERS)
+    prometheus = rig.start_prometheus()
+    meshes = [rig.start_mesh(cluster) for cluster in clusters]
+    fleet = Fleet(
+        os.getpid(),
+        rig.supervisor.logs,
+        prometheus.url,
+        prometheus.targets,
+        tuple(
+            Member(cluster.name, cluster.rollouts_version, cluster.kube, mesh.client)
+            for cluster, mesh in zip(clusters, meshes, strict=True)
+        ),
+    )
+    (tools.RUN / STATE).write_text(json.dumps(asdict(fleet), indent=2, default=str))
+    return fleet
+
+
+def stopped() -> None:
+    """Take the note of a running fleet away."""
+    (tools.RUN / STATE).unlink(missing_ok=True)
+
+
+def attach() -> Fleet:
+    """The fleet that another process started."""
+    path = tools.RUN / STATE
+    if not path.exists():
+        raise RigError("no fleet is up: `make fleet` starts one, `make e2e` one for itself")
+    state = json.loads(path.read_text())
+    try:
+        os.kill(state["pid"], 0)
+    except OSError as error:
+        raise RigError(f"the fleet of {path} is gone; remove the file, or `make fleet`") from error
+    members = tuple(_member(member) for member in state.pop("members"))
+    return Fleet(
+        pid=state["pid"],
+        logs=Path(state["logs"]),
+        prometheus=state["prometheus"],
+        targets=Path(state["targets"]),
+        members=members,
+    )
+
+
+def _member(state: dict[str, Any]) -> Member:
+    kube = state["kube"]
+    return Member(
+        state["name"],
+        state["rollouts"],
+        Kube(kube["server"], kube["token"], Path(kube["kubeconfig"]), Path(kube["cache"])),
+        Client(**state["client"]),
+    )
