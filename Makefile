@@ -4,11 +4,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 JOBS ?= auto
 
-.PHONY: help setup demo test lint schema golden bench fleet lock clean
+E2E_JOBS ?= 16
+
+.PHONY: help setup demo test e2e lint schema golden bench fleet lock clean
 
 help:
 	@echo "make demo   render an example fleet from nothing and show what was done"
 	@echo "make test   lint, types, layers and all tests"
+	@echo "make e2e    the same against real controllers, Istio, Envoy and Prometheus (needs Go and Prometheus)"
 	@echo "make lint   only lint, types and layers"
 	@echo "make schema renew the JSON Schemas"
 	@echo "make golden renew the golden trees of the tests (read the difference!)"
@@ -33,6 +36,7 @@ test: lint
 lint: setup
 	$(BIN)/ruff check generator tests benchmarks examples
 	$(BIN)/mypy
+	MYPYPATH=tests/e2e $(BIN)/mypy tests/e2e/*.py tests/e2e/rig
 	$(BIN)/lint-imports --no-cache
 
 schema: setup
@@ -44,14 +48,22 @@ golden: setup
 bench: setup
 	$(BIN)/python -m benchmarks
 
-# Builds on first use, about 15 minutes on two cores; ends what it started when it is interrupted.
-fleet: setup
-	PYTHONPATH=tests/e2e $(BIN)/python -m rig build
-	PYTHONPATH=tests/e2e $(BIN)/python -m rig up --clusters 3 --traffic --prometheus
+$(VENV)/.made-e2e: $(VENV)/.made requirements/e2e.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/e2e.txt
+	@touch $@
+
+# Both build on first use, about 15 minutes on two cores, and end what they started when they are interrupted.
+# `make e2e E2E=test_traffic.py` runs some of the tests.
+e2e: $(VENV)/.made-e2e
+	cd tests/e2e && ../../$(BIN)/python -m rig test -n $(E2E_JOBS) --dist worksteal $(E2E)
+
+fleet: $(VENV)/.made-e2e
+	cd tests/e2e && ../../$(BIN)/python -m rig build && ../../$(BIN)/python -m rig up
 
 lock:
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --group dev pyproject.toml -o requirements/dev.txt
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate pyproject.toml -o requirements/run.txt
+	for group in e2e go; do uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --group $$group -o requirements/$$group.txt; done
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis demo
