@@ -1,12 +1,13 @@
-"""Reading a Git repository through its own command.
+"""A Git repository through its own command.
 
-A few read-only plumbing calls don't need a library that takes longer to import than they take to
-run. Nothing here runs hooks, asks for a password, takes a lock or listens to GIT_* variables (a
-hook's GIT_DIR would answer for another repository).
+A few plumbing calls don't need a library that takes longer to import than they take to run. Nothing
+here runs hooks, asks for a password or listens to GIT_* variables (a hook's GIT_DIR would answer for
+another repository), and addresses are those of four transports: `ext::` would be a command.
 """
 
 import hashlib
 import os
+import re
 import subprocess
 
 from canaryfleet.errors import Place, Problems, problem
@@ -22,11 +23,14 @@ _OPTIONS = (
     "-c",
     "core.hooksPath=/dev/null",
     "-c",
-    "protocol.ext.allow=never",
+    "protocol.allow=never",
+    *(word for name in ("https", "http", "ssh", "file") for word in ("-c", f"protocol.{name}.allow=always")),
     "-c",
     "safe.bareRepository=explicit",
 )
 _SETTINGS = {"LC_ALL": "C", "GIT_TERMINAL_PROMPT": "0", "GIT_OPTIONAL_LOCKS": "0"}
+# Where people put tokens: what git says of an address must not show them.
+_USER_IN_ADDRESS = re.compile(r"//[^/@\s]*@")
 # What git forbids in the name of a ref, and what would make it an expression: `main:sub`, `main~1`.
 _NOT_IN_REFS = frozenset(" :~^?*[\\\x7f") | {chr(code) for code in range(32)}
 
@@ -123,7 +127,8 @@ def _call(
 
 
 def _failure(args: list[str], done: subprocess.CompletedProcess[bytes]) -> Problems:
-    said = done.stderr.decode(errors="replace").strip() or f"exit code {done.returncode}"
+    said = _USER_IN_ADDRESS.sub("//", done.stderr.decode(errors="replace")).strip()
+    said = said or f"exit code {done.returncode}"
     return problem(Place("."), FAILED, f"`git {args[0]}` failed: {said}")
 
 

@@ -45,6 +45,10 @@ Labels = dict[str, str]
 AbsolutePath = Annotated[str, Meta(pattern=rf"^/\S*{END}")]
 MountPath = Annotated[str, Meta(pattern=rf"^/[^:\x00-\x1f]*{END}")]
 Checksum = Annotated[str, Meta(pattern=f"^sha256:[0-9a-f]{{64}}{END}")]
+SigningKey = Annotated[
+    str,
+    Meta(pattern=rf"^(ssh-ed25519|ecdsa-sha2-nistp(256|384|521)|ssh-rsa) [A-Za-z0-9+/]+=*( [ -~]*)?{END}"),
+]
 TokenName = Annotated[str, Meta(pattern=f"^[A-Za-z0-9_-]+{END}")]
 HeaderName = Annotated[str, Meta(pattern=f"^[A-Za-z0-9!#$%&'*+.^_`|~-]+{END}")]
 WordList = Annotated[str, Meta(pattern=f"^[a-z0-9-]+(,[a-z0-9-]+)*{END}")]

@@ -13,7 +13,9 @@ from canaryfleet.models.base import (
     Labels,
     Model,
     Positive,
+    PositiveDuration,
     Quantity,
+    SigningKey,
 )
 
 
@@ -24,6 +26,22 @@ class ClusterMetadata(Model, frozen=True, kw_only=True):
     labels: Annotated[
         Labels, Meta(description="What waves and overrides select by.", examples=[{"region": "eu"}])
     ] = {}
+
+
+class Pushed(Model, frozen=True, kw_only=True):
+    """Snapshots that the cluster signs and pushes itself (`canaryfleet report`)."""
+
+    keys: Annotated[
+        tuple[SigningKey, ...],
+        Meta(
+            description="Public SSH keys that sign for this cluster alone; two while one replaces the other.",
+            examples=[["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJqfDNZ1hOhxP4YkCgmPTqkzQvTkoOq8T8VPPGCLbZwh"]],
+            min_length=1,
+        ),
+    ]
+    maxAge: Annotated[
+        PositiveDuration, Meta(description="An older snapshot says nothing.", examples=["5m"])
+    ] = "5m"
 
 
 class Access(Choice, frozen=True, kw_only=True):
@@ -37,11 +55,8 @@ class Access(Choice, frozen=True, kw_only=True):
         Literal[True] | None, Meta(description="The bot runs in this cluster.", examples=[True])
     ] = None
     pushed: Annotated[
-        str | None,
-        Meta(
-            description="A Git ref that the cluster pushes its snapshots to.",
-            examples=["refs/canaryfleet/status/eu-west-1a"],
-        ),
+        Pushed | None,
+        Meta(description="The cluster pushes signed snapshots to `refs/canaryfleet/status/<cluster>`."),
     ] = None
     snapshot: Annotated[
         str | None, Meta(description="A recorded file, for trials.", examples=["recordings/eu-west-1a.json"])
