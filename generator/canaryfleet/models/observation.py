@@ -93,11 +93,14 @@ class Look(Model, frozen=True, kw_only=True):
     problem: Problem | None = None
 
 
+SourceKind = Literal["kubernetes", "snapshot", "simulation", "pushed"]
+
+
 class Sighting(Model, frozen=True, kw_only=True):
     """What a source saw of one cluster in one reading."""
 
     cluster: str
-    source: Literal["kubernetes", "snapshot", "simulation", "pushed"]
+    source: SourceKind
     began: Annotated[Time, Meta(description="Before the first question, by the reader's clock.")]
     ended: Annotated[Time, Meta(description="After the last answer, by the reader's clock.")]
     identity: Annotated[str | None, Meta(description="UID of the namespace kube-system.")] = None

@@ -5,10 +5,11 @@ answers as they came, and turns every failure into a `Problem` that tells what t
 """
 
 from collections.abc import Iterable, Iterator, Sequence
+from datetime import UTC, datetime
 from typing import NamedTuple, Protocol
 
 from canaryfleet.models.cluster import Cluster
-from canaryfleet.models.observation import Read, Sighting
+from canaryfleet.models.observation import Problem, Read, Sighting, SourceKind
 
 
 class Question(NamedTuple):
@@ -36,3 +37,9 @@ class Source(Protocol):
         sighting has what was answered until then, and problem `timeout` where an answer is missing.
         """
         ...
+
+
+def unseen(target: Target, source: SourceKind, problem: Problem) -> Sighting:
+    """The sighting of a cluster of which nothing was seen, and why."""
+    now = datetime.now(UTC)
+    return Sighting(cluster=target.cluster.metadata.name, source=source, began=now, ended=now, problem=problem)
