@@ -69,7 +69,7 @@ ProblemKind = Literal[
     "unsigned",  # no valid signature (pushed snapshots)
     "foreign",  # another cluster's
     "misconfigured",  # nothing says how to reach it, or what says so is wrong
-    "failed",  # the server answered with another error
+    "server-error",  # the server answered with another error
 ]
 
 
@@ -126,16 +126,17 @@ class Measurement(Model, frozen=True, kw_only=True):
     value: str | None = None
     began: Time | None = None
     ended: Time | None = None
+    terminated: Annotated[bool, Meta(description="Told to stop: its phase says nothing.")] = False
 
 
 class Measured(Model, frozen=True, kw_only=True):
-    """One metric of a run: its limits as the run has them, its counters, its measurements in order."""
+    """One metric of a run: its limits as the run has them, its counters, its measurements in order of time."""
 
     name: str
     phase: str
     dryRun: bool = False
     failureLimit: int = 0
-    successes: Annotated[int, Meta(description="Needed in a row (consecutiveSuccessLimit).")] = 0
+    successes: Annotated[int, Meta(description="Good measurements in a row that end it.")] = 0
     count: Annotated[int, Meta(description="Measurements that were no errors, also those not kept.")] = 0
     failed: int = 0
     errors: int = 0
@@ -154,51 +155,41 @@ class Run(Model, frozen=True, kw_only=True):
     terminated: Annotated[bool, Meta(description="It was told to stop, or says that it was.")] = False
     release: str | None = None
     pod: Annotated[str | None, Meta(description="Pod digest that its queries ask for.")] = None
-    hash: str | None = None
+    hash: Annotated[str | None, Meta(description="Version that it was made for, and asks for.")] = None
     revision: int | None = None
     metrics: tuple[Measured, ...] = ()
 
 
 class PodState(Model, frozen=True, kw_only=True):
-    """One pod: of which hash, and whether its containers crash."""
+    """One pod: of which version, and whether its containers crash."""
 
     name: str
     uid: str
     hash: str
     pod: Annotated[str | None, Meta(description="Pod digest stamped on it.")] = None
     ready: bool = False
-    crashes: Annotated[int, Meta(description="Restarts of the container that crashes most.")] = 0
-    looping: Annotated[str | None, Meta(description="Why it crashes: container and exit code.")] = None
-    since: Time | None = None
     unschedulable: bool = False
+    crashes: Annotated[int, Meta(description="Restarts of its container that crashes again and again.")] = 0
+    why: Annotated[str, Meta(description="Which container crashes, and how it ended.")] = ""
+    crashed: Annotated[Time | None, Meta(description="When it last did.")] = None
 
 
 class Unread(Model, frozen=True, kw_only=True):
-    """Why the answers could not be turned into an observation: a reason code and what was found."""
+    """Why the answers are no observation: a reason code and what was found."""
 
     reason: str
     message: str
 
 
-class Condition(Model, frozen=True, kw_only=True):
-    """A condition of the live object."""
-
-    type: str
-    status: str
-    reason: str = ""
-    message: str = ""
-    changed: Time | None = None
-
-
-class Versions(Model, frozen=True, kw_only=True):
-    """A set of pods of one version (a ReplicaSet): whose it is, and what is stamped on its pods."""
+class Version(Model, frozen=True, kw_only=True):
+    """The pods of one version (a ReplicaSet), and what is stamped on them."""
 
     hash: str
     uid: str
+    created: Time
     pod: str | None = None
     workload: str | None = None
     revision: int | None = None
-    created: Time | None = None
     replicas: int = 0
     available: int = 0
 
@@ -211,30 +202,38 @@ class Live(Model, frozen=True, kw_only=True):
     release: Annotated[str | None, Meta(description="Release id on its metadata.")] = None
     workload: str | None = None
     pod: Annotated[str | None, Meta(description="Pod digest stamped into its template.")] = None
+    strategy: Literal["canary", "blueGreen"]
     steps: Annotated[tuple[Raw, ...], Meta(description="Steps in force.")] = ()
+    revision: int | None = None
+    leaving: Annotated[bool, Meta(description="It is being deleted.")] = False
     observed: Annotated[bool, Meta(description="The controller has seen this generation.")] = False
     phase: str = ""
     message: str = ""
-    revision: int | None = None
-    current: Annotated[Versions | None, Meta(description="What is rolled out.")] = None
-    stable: Annotated[Versions | None, Meta(description="What has proven itself, or ran before.")] = None
+    invalid: Annotated[str | None, Meta(description="What the controller refuses.")] = None
+    current: Annotated[Version | None, Meta(description="What is rolled out.")] = None
+    stable: Annotated[
+        Version | None, Meta(description="What stays if that fails; the same when complete.")
+    ] = None
+    changed: Annotated[Time | None, Meta(description="Since when the two are the same, or differ.")] = None
+    healthySince: Time | None = None
     step: int | None = None
-    weight: Annotated[int | None, Meta(description="Percentage of the traffic that the canary has.")] = None
-    full: Annotated[bool, Meta(description="All traffic goes to what is stable.")] = False
-    paused: Annotated[tuple[str, ...], Meta(description="Why it waits; empty if it does not.")] = ()
+    weight: Annotated[
+        int | None, Meta(description="Percentage of the traffic that the current version has.")
+    ] = None
+    paused: Annotated[tuple[str, ...], Meta(description="Why it waits.")] = ()
     pausedSince: Time | None = None
+    stopped: Annotated[bool, Meta(description="A person has paused it.")] = False
     aborted: bool = False
     abortedSince: Time | None = None
-    replicas: Annotated[int, Meta(description="Pods that are wanted.")] = 0
-    available: Annotated[int, Meta(description="Pods of any version that are available.")] = 0
-    ready: Annotated[bool, Meta(description="As many pods of the current version available as wanted.")] = (
-        False
-    )
-    conditions: tuple[Condition, ...] = ()
+    overdue: Annotated[bool, Meta(description="Its pods do not come up in time.")] = False
+    overdueSince: Time | None = None
+    replicas: Annotated[int, Meta(description="Pods that are wanted.")]
+    updated: int = 0
+    available: int = 0
 
 
 class Observation(Model, frozen=True, kw_only=True):
-    """What the engine made of one app on one cluster."""
+    """What the engine made of one app on one cluster; neither `unread` nor `live`: it is not there."""
 
     app: str
     cluster: str
