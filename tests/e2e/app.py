@@ -8,6 +8,7 @@ app.serve(second, errors=0.5)          # what Prometheus will say of its pods
 app.until_aborted()
 """
 
+import contextlib
 import copy
 import itertools
 import json
@@ -24,7 +25,7 @@ from typing import Any, TypeVar
 
 import msgspec
 import yaml
-from rig import Call, Exporter, Fleet, Member, WaitTimeoutError, kustomize, load
+from rig import Call, Exporter, Fleet, Member, RigError, WaitTimeoutError, kustomize, load
 from rig.kube import Object
 from rig.net import get_json
 from rig.rollouts import API, canary_weight, complete, describe, observed, phase
@@ -62,6 +63,9 @@ class Seen:
 class App:
     """An app, its repository, its namespace, and the series that its metrics are read from."""
 
+    cluster = HERE
+    """The cluster of the repository whose overlay is built and applied."""
+
     def __init__(self, fleet: Fleet, member: Member, root: Path, name: str, spec: Mapping[str, Any]) -> None:
         self.fleet, self.member, self.kube = fleet, member, member.kube
         self.root, self.name = root, name
@@ -71,6 +75,7 @@ class App:
         self.spec = _spec(self, spec)
         self.history: list[Seen] = []
         self.live: dict[tuple[str, str], Object] = {}
+        self._elsewhere: set[str] = set()
         self._news = threading.Condition()
         self._closed = False
         self._repository()
@@ -89,10 +94,12 @@ class App:
         return self
 
     def close(self) -> None:
-        """Take the namespace and the series away."""
+        """Take the namespace, what was applied outside of it, and the series away."""
         self._closed = True
         self.fleet.forget(self.namespace)
-        self.kube.delete_at(f"/api/v1/namespaces/{self.namespace}")
+        for path in (*self._elsewhere, f"/api/v1/namespaces/{self.namespace}"):
+            with contextlib.suppress(RigError):  # a test may have deleted it
+                self.kube.delete_at(path)
         self.exporter.close()
 
     # ---- Git ----------------------------------------------------------------------------------
@@ -165,7 +172,7 @@ class App:
 
     def built(self) -> list[Object]:
         """What the real kustomize makes of the committed overlay."""
-        return load(kustomize(self.overlays / "clusters" / HERE))
+        return load(kustomize(self.overlays / "clusters" / self.cluster))
 
     # ---- the cluster --------------------------------------------------------------------------
 
@@ -182,7 +189,11 @@ class App:
 
     def apply(self, objects: Sequence[Object] | None = None) -> None:
         """Server-side apply with force and strict validation, as a GitOps tool does."""
-        self.kube.apply_objects(self.built() if objects is None else objects)
+        applied = self.built() if objects is None else objects
+        self._elsewhere |= {
+            self.kube.path_of(one) for one in applied if one["metadata"].get("namespace") != self.namespace
+        }
+        self.kube.apply_objects(applied)
 
     def prune(self, kind: str, name: str) -> None:
         """Delete one object."""
@@ -349,7 +360,7 @@ class App:
             return True
         stamp = rollout["spec"]["template"]["metadata"]["annotations"].get("canaryfleet.dev/pod")
         carried = rollout["metadata"]["labels"].get("canaryfleet.dev/release")
-        return (carried, stamp) == (release.id, release.clusters[HERE].pod)
+        return (carried, stamp) == (release.id, release.clusters[self.cluster].pod)
 
     # ---- metrics and traffic ------------------------------------------------------------------
 
@@ -366,7 +377,7 @@ class App:
             "reporter": "source",
             "destination_service_name": service or self.name,
             "destination_service_namespace": self.namespace,
-            "destination_canonical_revision": release.clusters[HERE].pod,
+            "destination_canonical_revision": release.clusters[self.cluster].pod,
         }
         grow = self.exporter.grow
         grow("istio_requests_total", per_second * (1 - errors), response_code="200", **labels)

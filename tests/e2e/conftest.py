@@ -1,9 +1,10 @@
 """The fleet, and apps on it; what happened to them is written down when a test fails."""
 
+import itertools
 import re
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 from app import App
@@ -12,6 +13,7 @@ from rig import Fleet, Member, RigError, attach
 VERSIONS = ("1.10", "1.9")
 NEWEST = pytest.mark.parametrize("member", VERSIONS[:1], indirect=True)
 """For tests of what does not depend on the release of Argo Rollouts."""
+AnyApp = TypeVar("AnyApp", bound=App)
 APPS = pytest.StashKey[list[App]]()
 
 
@@ -31,21 +33,30 @@ def member(request: pytest.FixtureRequest, fleet: Fleet) -> Member:
 
 
 @pytest.fixture
-def make_app(
-    request: pytest.FixtureRequest, fleet: Fleet, member: Member, tmp_path: Path
-) -> Iterator[Callable[..., App]]:
-    """Make an app on the test's cluster: a name, and fields of its spec (`exposure__split="host"`)."""
+def keep(request: pytest.FixtureRequest) -> Iterator[Callable[[AnyApp], AnyApp]]:
+    """Start an app, and close it when the test is over."""
     apps: list[App] = []
     request.node.stash[APPS] = apps
 
-    def make(name: str = "chat", **changes: Any) -> App:
-        app = App(fleet, member, tmp_path / f"{name}-{len(apps)}", name, changes)
+    def start(app: AnyApp) -> AnyApp:
         apps.append(app)
-        return app.start()
+        app.start()
+        return app
 
-    yield make
+    yield start
     for app in apps:
         app.close()
+
+
+@pytest.fixture
+def make_app(fleet: Fleet, member: Member, tmp_path: Path, keep: Callable[[App], App]) -> Callable[..., App]:
+    """Make an app on the test's cluster: a name, and fields of its spec (`exposure__split="host"`)."""
+    number = itertools.count()
+
+    def make(name: str = "chat", **changes: Any) -> App:
+        return keep(App(fleet, member, tmp_path / f"{name}-{next(number)}", name, changes))
+
+    return make
 
 
 @pytest.hookimpl(wrapper=True)

@@ -18,6 +18,7 @@ READY_SECONDS = 60.0
 CONTROLLERS = (
     "deployment-controller",
     "replicaset-controller",
+    "job-controller",
     "garbage-collector-controller",
     "namespace-controller",
 )
