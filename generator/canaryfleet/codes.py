@@ -31,6 +31,8 @@ OWN: dict[str, str] = {
     "CF024": "there is no git",
     "CF025": "git failed",
     "CF026": "a name that git must not be given",
+    "CF027": "there is no ssh-keygen",
+    "CF028": "what can't be signed",
     "CF030": "an unknown field",
     "CF031": "a field is missing",
     "CF032": "fields that exclude each other, or none of those of which one is needed",

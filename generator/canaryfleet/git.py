@@ -9,6 +9,7 @@ import hashlib
 import os
 import re
 import subprocess
+from collections.abc import Iterable
 
 from canaryfleet.errors import Place, Problems, problem
 
@@ -94,6 +95,38 @@ def tree_files(root: str | os.PathLike[str], ref: str, *under: str) -> dict[str,
         if kind == b"blob":
             files[os.fsdecode(path)] = blob.decode()
     return files
+
+
+def refs(root: str | os.PathLike[str], *prefixes: str) -> dict[str, str]:
+    """Object id by name of the refs below some prefixes that end with `/`. Raises `Problems` CF025."""
+    printed = run(root, ["for-each-ref", "--format=%(refname) %(objectname)", *prefixes])
+    lines = printed.decode(errors="surrogateescape").splitlines()
+    return {name: id for name, _, id in (line.partition(" ") for line in lines)}
+
+
+def blobs(root: str | os.PathLike[str], names: Iterable[str], largest: int) -> dict[str, bytes]:
+    """The files that `<commit>:<path>` names, without those that are no file or have more than `largest` bytes.
+
+    Raises `Problems` CF025.
+    """
+    asked = sorted(names)
+    about = run(root, ["cat-file", "--batch-check"], stdin=_lines(asked)).splitlines()
+    found: dict[str, int] = {}
+    for name, line in zip(asked, about, strict=True):
+        *_, kind, bytes_ = line.split(b" ")
+        if kind == b"blob" and int(bytes_) <= largest:
+            found[name] = int(bytes_)
+    printed = run(root, ["cat-file", "--batch"], stdin=_lines(found))
+    content, at = {}, 0
+    for name, size in found.items():
+        at = printed.index(b"\n", at) + 1
+        content[name] = printed[at : at + size]
+        at += size + 1
+    return content
+
+
+def _lines(names: Iterable[str]) -> bytes:
+    return "".join(f"{name}\n" for name in names).encode()
 
 
 def blob_id(data: bytes, length: int = 40) -> str:

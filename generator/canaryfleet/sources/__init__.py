@@ -42,4 +42,6 @@ class Source(Protocol):
 def unseen(target: Target, source: SourceKind, problem: Problem) -> Sighting:
     """The sighting of a cluster of which nothing was seen, and why."""
     now = datetime.now(UTC)
-    return Sighting(cluster=target.cluster.metadata.name, source=source, began=now, ended=now, problem=problem)
+    return Sighting(
+        cluster=target.cluster.metadata.name, source=source, began=now, ended=now, problem=problem
+    )

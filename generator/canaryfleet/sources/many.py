@@ -1,0 +1,94 @@
+"""All clusters of a fleet: each read by the source that its `access` names, all at the same time."""
+
+from collections.abc import Callable, Iterable, Iterator
+from queue import SimpleQueue
+from threading import Thread
+
+from canaryfleet.models.cluster import Cluster
+from canaryfleet.models.observation import Problem, Sighting
+from canaryfleet.sources import Source, Target, unseen
+
+
+def _kubernetes(root: str) -> Source:
+    from canaryfleet.sources.kubernetes import Kubernetes
+
+    return Kubernetes()
+
+
+def _pushed(root: str) -> Source:
+    from canaryfleet.sources.pushed import Pushed
+
+    return Pushed(root)
+
+
+def _snapshot(root: str) -> Source:
+    from canaryfleet.sources.snapshot import Recorded
+
+    return Recorded(root)
+
+
+SOURCES: dict[str, Callable[[str], Source]] = {
+    "context": _kubernetes,
+    "inCluster": _kubernetes,
+    "pushed": _pushed,
+    "snapshot": _snapshot,
+}
+"""Source by the field of `access`; made with the root of the repository, imported when it is needed."""
+
+
+def access_of(cluster: Cluster) -> str | None:
+    """The field of `access` that is given; None if there is none."""
+    return next((name for name in SOURCES if cluster.access and getattr(cluster.access, name)), None)
+
+
+class Many:
+    """The sources of a repository as one: none waits for another, and a sighting is there when it is there."""
+
+    def __init__(self, root: str) -> None:
+        self._root = root
+
+    def look(self, targets: Iterable[Target], *, timeout: float) -> Iterator[Sighting]:
+        """One sighting for each target; `misconfigured` where nothing says how to reach the cluster."""
+        groups: dict[Callable[[str], Source], list[Target]] = {}
+        for target in targets:
+            access = access_of(target.cluster)
+            if access is None:
+                yield unseen(target, "kubernetes", _no_access(target.cluster))
+            else:
+                groups.setdefault(SOURCES[access], []).append(target)
+        yield from _together([(make(self._root), group) for make, group in groups.items()], timeout)
+
+
+def _no_access(cluster: Cluster) -> Problem:
+    where = f"clusters/{cluster.metadata.name}.yaml"
+    remedy = f"give {where} an `access`: a context, `inCluster`, `pushed` or `snapshot`"
+    return Problem(kind="misconfigured", message="nothing says how to reach it", remedy=remedy)
+
+
+def _together(work: list[tuple[Source, list[Target]]], timeout: float) -> Iterator[Sighting]:
+    """What several sources see, as it comes; whatever one raises is a bug, and is raised here."""
+    if len(work) == 1:
+        (source, targets), *_ = work
+        yield from source.look(targets, timeout=timeout)
+        return
+    seen: SimpleQueue[Sighting | BaseException | None] = SimpleQueue()
+
+    def read(source: Source, targets: list[Target]) -> None:
+        try:
+            for sighting in source.look(targets, timeout=timeout):
+                seen.put(sighting)
+            seen.put(None)
+        except BaseException as error:
+            seen.put(error)
+
+    for source, targets in work:
+        Thread(target=read, args=(source, targets), daemon=True).start()
+    left = len(work)
+    while left:
+        item = seen.get()
+        if isinstance(item, BaseException):
+            raise item
+        if item is None:
+            left -= 1
+        else:
+            yield item
