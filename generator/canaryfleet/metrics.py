@@ -19,14 +19,15 @@ ENGINE_VARIABLES = frozenset({"hash", "revision", "window", "cluster.name"})
 
 # Where each provider puts its number in `result`, and what says that there is one.
 # Read from metricproviders/*/ of Argo Rollouts; None: the spec has to say it in `value`.
+# Several series are no answer: the first would be judged, and nothing says which one that is.
 RESULTS: dict[str, tuple[str | None, str | None]] = {
-    "prometheus": ("result[0]", "len(result) > 0"),
+    "prometheus": ("result[0]", "len(result) == 1"),
     "datadog": ("asFloat(result)", "!isNil(result)"),
     "web": ("asFloat(result)", "!isNil(result)"),
     "wavefront": ("asFloat(result)", "!isNil(result)"),
     "cloudWatch": ("result[0].Values[0]", "len(result) > 0 && len(result[0].Values) > 0"),
     "graphite": ("asFloat(result)", "!isNil(result)"),
-    "influxdb": ("result[0]", "len(result) > 0"),
+    "influxdb": ("result[0]", "len(result) == 1"),
     "newRelic": (None, "len(result) > 0"),
     "skywalking": (None, "!isNil(result)"),
     "plugin": (None, "!isNil(result)"),

@@ -150,7 +150,7 @@ def test_both_conditions_are_there_and_guarded(generated: Generated) -> None:
     for _, metric, _, _ in metrics(generated):
         for name in ("successCondition", "failureCondition"):
             condition = metric[name]
-            guarded = condition.startswith(("len(result) > 0 && ", "!isNil(result) && "))
+            guarded = condition.startswith(("len(result) == 1 && ", "!isNil(result) && "))
             assert condition == "false" or (guarded and "!isNaN(" in condition and "!isInf(" in condition)
 
 
