@@ -28,11 +28,12 @@ import yaml
 from rig import Call, Exporter, Fleet, Member, RigError, WaitTimeoutError, kustomize, load
 from rig.kube import Object
 from rig.net import get_json
-from rig.rollouts import API, canary_weight, complete, describe, observed, phase
-from rig.traffic import ISTIO_API, SEEN
+from rig.rollouts import API, HASH_LABEL, canary_weight, complete, describe, observed, phase
+from rig.traffic import ISTIO_API, ROOT_NAMESPACE, SEEN
 
 from canaryfleet import cli
 from canaryfleet.models.release import Release
+from canaryfleet.overlay import pointer
 
 T = TypeVar("T")
 HERE = "here"  # the only cluster of an app's repository
@@ -43,10 +44,12 @@ LATENCIES = (5, 10, 25, 50, 100, 250, 500, 1000, 2500)  # bucket bounds of Istio
 ERROR_RATE = {"preset": "istio/error-rate", "promoteBelow": "1%", "rollbackAbove": "5%"}
 ANALYSIS = {"interval": "2s", "minimumSamples": 20, "metrics": [ERROR_RATE]}
 STEPS = [{"weight": "20%", "for": "6s"}, {"weight": "60%", "for": "6s"}]
+TRACKING = "argocd.argoproj.io/tracking-id"
 WATCHED = {
     "Rollout": f"{API}/namespaces/{{}}/rollouts",
     "AnalysisRun": f"{API}/namespaces/{{}}/analysisruns",
     "ReplicaSet": "/apis/apps/v1/namespaces/{}/replicasets",
+    "Pod": "/api/v1/namespaces/{}/pods",
     "VirtualService": f"{ISTIO_API}/namespaces/{{}}/virtualservices",
 }
 
@@ -75,6 +78,8 @@ class App:
         self.spec = _spec(self, spec)
         self.history: list[Seen] = []
         self.live: dict[tuple[str, str], Object] = {}
+        self._groups: set[str] = set()  # of all that was ever applied
+        self.applied: list[tuple[float, str]] = []  # when, and the release that the overlay pointed at
         self._elsewhere: set[str] = set()
         self._news = threading.Condition()
         self._closed = False
@@ -138,6 +143,10 @@ class App:
         self.cli("point", self.name, "--wave", WAVE, "--release", release, "--verified", "all")
         self.commit(f"point at {release}")
 
+    def releases(self) -> list[str]:
+        """The releases that are rendered."""
+        return sorted(folder.name for folder in (self.overlays / "releases").iterdir())
+
     def frozen(self, release: str) -> Release:
         """What `release.yaml` says."""
         text = (self.overlays / "releases" / release / "release.yaml").read_text()
@@ -170,6 +179,12 @@ class App:
         """The generated files of the app."""
         return self.root / "overlays" / self.name
 
+    @property
+    def pointed(self) -> str:
+        """The release that the committed overlay points at."""
+        found = pointer((self.overlays / "clusters" / self.cluster / "kustomization.yaml").read_bytes())
+        return found.release if found else ""
+
     def built(self) -> list[Object]:
         """What the real kustomize makes of the committed overlay."""
         return load(kustomize(self.overlays / "clusters" / self.cluster))
@@ -189,11 +204,32 @@ class App:
 
     def apply(self, objects: Sequence[Object] | None = None) -> None:
         """Server-side apply with force and strict validation, as a GitOps tool does."""
+        self.applied.append((time.monotonic(), self.pointed))
         applied = self.built() if objects is None else objects
         self._elsewhere |= {
             self.kube.path_of(one) for one in applied if one["metadata"].get("namespace") != self.namespace
         }
         self.kube.apply_objects(applied)
+
+    def sync(self, objects: Sequence[Object] | None = None) -> list[str]:
+        """Apply and prune as Argo CD does; the paths of what was pruned.
+
+        What it has applied before and no longer builds is deleted: after the wave before the Rollout's,
+        and before the Rollout itself. It knows its own by an annotation that names the object, so that
+        copies of it (on ReplicaSets) don't count.
+        """
+        built = self.built() if objects is None else list(objects)
+        tracked = [self._tracked(one) for one in built]
+        early = [one for one in tracked if _sync_wave(one) < 0]
+        self.applied.append((time.monotonic(), self.pointed))
+        self._groups |= {one["apiVersion"] for one in built}
+        self.kube.apply_objects(early)
+        wanted = {self.kube.path_of(one) for one in tracked}
+        pruned = sorted(path for path in self._owned() if path not in wanted)
+        for path in pruned:
+            self.kube.delete_at(path)
+        self.kube.apply_objects([one for one in tracked if one not in early])
+        return pruned
 
     def prune(self, kind: str, name: str) -> None:
         """Delete one object."""
@@ -237,6 +273,17 @@ class App:
             found = [o for (k, _), o in self.live.items() if k == "AnalysisRun"]
         found.sort(key=lambda run: (run["metadata"]["creationTimestamp"], run["metadata"]["name"]))
         return [run for run in found if _is_run(run, kind, template)]
+
+    def pods(self, template: str | None = None) -> list[Object]:
+        """The pods that are not about to go, of one template or of all."""
+        with self._news:
+            found = [o for (kind, _), o in self.live.items() if kind == "Pod"]
+        return [
+            pod
+            for pod in found
+            if "deletionTimestamp" not in pod["metadata"]
+            and template in {None, pod["metadata"]["labels"].get(HASH_LABEL)}
+        ]
 
     def promote(self) -> None:
         """End the pause that the Rollout is in, as `kubectl argo rollouts promote` does."""
@@ -402,6 +449,11 @@ class App:
 
     # ---- what happened ------------------------------------------------------------------------
 
+    def seen(self) -> list[Seen]:
+        """Every event until now."""
+        with self._news:
+            return list(self.history)
+
     def trail(self) -> list[tuple[str, int | None, int | None, bool]]:
         """The states that the Rollout went through: phase, step, weight, aborted."""
         with self._news:
@@ -428,10 +480,10 @@ class App:
 
     def story(self) -> str:
         """What a person needs to understand a failure."""
-        if ("Rollout", self.name) not in self.live:
-            return f"{self.namespace} on {self.member.name}: no Rollout was seen"
-        lines = [describe(self.rollout), "trail (phase, step, weight, aborted):"]
-        lines += [f"  {state}" for state in self.trail()[-25:]]
+        lines = [f"{self.namespace} on {self.member.name}: no Rollout was seen"]
+        if ("Rollout", self.name) in self.live:
+            lines = [describe(self.rollout), "trail (phase, step, weight, aborted):"]
+            lines += [f"  {state}" for state in self.trail()[-25:]]
         for run in self.runs():
             status = run.get("status", {})
             lines.append(f"run {run['metadata']['name']}: {status.get('phase')} {status.get('message', '')}")
@@ -452,6 +504,27 @@ class App:
         return folder / f"{self.namespace}.txt"
 
     # ---- inside -------------------------------------------------------------------------------
+
+    def _tracked(self, one: Object) -> Object:
+        metadata = one["metadata"]
+        annotations = {**metadata.get("annotations", {}), TRACKING: self._tracking(one)}
+        return {**one, "metadata": {**metadata, "annotations": annotations}}
+
+    def _tracking(self, one: Object) -> str:
+        group = one["apiVersion"].rpartition("/")[0]
+        metadata = one["metadata"]
+        where = f"{metadata.get('namespace', '')}/{metadata['name']}"
+        return f"{self.namespace}:{group}/{one['kind']}:{where}"
+
+    def _owned(self) -> list[str]:
+        """The paths of what earlier syncs have applied, and is not about to go already."""
+        return [
+            self.kube.path_of(one)
+            for namespace in (self.namespace, ROOT_NAMESPACE)
+            for one in self.kube.everything(sorted(self._groups), namespace)
+            if one["metadata"].get("annotations", {}).get(TRACKING) == self._tracking(one)
+            and "deletionTimestamp" not in one["metadata"]
+        ]
 
     def _repository(self) -> None:
         (self.root / "clusters").mkdir(parents=True)
@@ -514,6 +587,10 @@ def measurements(run: Object, metric: str | None = None) -> list[Object]:
 def answered_after(calls: Sequence[Call], moment: float) -> Counter[str]:
     """Who answered the calls that were sent after a moment."""
     return Counter(call.who for call in calls if call.at >= moment)
+
+
+def _sync_wave(one: Object) -> int:
+    return int(one["metadata"].get("annotations", {}).get("argocd.argoproj.io/sync-wave", "0"))
 
 
 def _is_run(run: Object, kind: str, template: str | None) -> bool:

@@ -1,0 +1,145 @@
+"""What stands between a controller and a server that it asks, and answers as a test says.
+
+gate = Gate(fleet.prometheus)      # lets everything through
+gate.behave(vector("NaN"))         # from now on every question is answered so
+gate.behave(DOWN, PASS)            # every other connection breaks
+gate.until_asked(3)                # three questions since the behaviour began
+"""
+
+import json
+import socket
+import struct
+import threading
+import urllib.error
+import urllib.request
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+from rig.net import LOOPBACK, TIMEOUT
+from rig.waiting import wait_until
+
+JSON = "application/json"
+
+
+@dataclass(frozen=True)
+class Reply:
+    """How one question is answered; without a body it is passed on to the real server."""
+
+    body: bytes | None = None
+    status: int = 200
+    headers: dict[str, str] = field(default_factory=dict)
+    delay: float = 0.0
+    broken: bool = False
+
+
+PASS = Reply()
+DOWN = Reply(broken=True)
+"""The connection is reset without an answer, as when the server dies."""
+
+
+def vector(*values: str) -> Reply:
+    """The answer of a Prometheus: so many series, with these values."""
+    series = [{"metric": {"n": str(n)}, "value": [0, value]} for n, value in enumerate(values)]
+    return _prometheus("vector", series)
+
+
+def scalar(value: str) -> Reply:
+    """The answer of a Prometheus to an expression that is a number."""
+    return _prometheus("scalar", [0, value])
+
+
+def text(body: str, status: int = 200, **headers: str) -> Reply:
+    """Any answer."""
+    return Reply(body.encode(), status, {"Content-Type": JSON, **headers})
+
+
+def late(seconds: float, reply: Reply = PASS) -> Reply:
+    """The same answer after a time; given up when the gate closes."""
+    return Reply(reply.body, reply.status, reply.headers, seconds, reply.broken)
+
+
+class Gate:
+    """An HTTP server that passes on, breaks, delays or lies, and remembers what it was asked."""
+
+    def __init__(self, upstream: str) -> None:
+        self.upstream = upstream
+        self.asked: list[dict[str, str]] = []
+        self._replies: tuple[Reply, ...] = (PASS,)
+        self._turn = 0
+        self._lock = threading.Lock()
+        self._closed = threading.Event()
+        self._server = ThreadingHTTPServer((LOOPBACK, 0), self._handler())
+        self.url = f"http://{LOOPBACK}:{self._server.server_address[1]}"
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+
+    def behave(self, *replies: Reply) -> None:
+        """Answer so from the next question on: in turn, and over again."""
+        with self._lock:
+            self._replies, self._turn = replies, 0
+
+    def until_asked(self, count: int, timeout: float) -> None:
+        """Wait until so many questions have come since the behaviour began."""
+        wait_until(lambda: self._turn >= count, f"{count} questions came to {self.url}", timeout)
+
+    def close(self) -> None:
+        """End the server."""
+        self._closed.set()
+        self._server.shutdown()
+        self._server.server_close()
+
+    def _next(self, asked: dict[str, str]) -> Reply:
+        with self._lock:
+            self.asked.append(asked)
+            self._turn += 1
+            return self._replies[(self._turn - 1) % len(self._replies)]
+
+    def _pass_on(self, path: str, method: str, body: bytes, content_type: str) -> Reply:
+        request = urllib.request.Request(self.upstream + path, method=method, data=body or None)
+        request.add_header("Content-Type", content_type)
+        try:
+            with urllib.request.urlopen(request, timeout=TIMEOUT) as answer:
+                return Reply(answer.read(), answer.status, {"Content-Type": JSON})
+        except urllib.error.HTTPError as error:
+            return Reply(error.read(), error.code, {"Content-Type": JSON})
+
+    def _handler(self) -> type[BaseHTTPRequestHandler]:
+        gate = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+                content_type = self.headers.get("Content-Type", "")
+                asked = {"method": self.command, "path": self.path, "body": body.decode()}
+                reply = gate._next(asked | dict(self.headers.items()))
+                gate._closed.wait(reply.delay)
+                if reply.broken:
+                    return self._break()
+                if reply.body is None:
+                    reply = gate._pass_on(self.path, self.command, body, content_type)
+                return self._answer(reply)
+
+            do_POST = do_GET
+
+            def _answer(self, reply: Reply) -> None:
+                body = reply.body or b""
+                try:
+                    self.send_response(reply.status)
+                    for name, value in {**reply.headers, "Content-Length": str(len(body))}.items():
+                        self.send_header(name, value)
+                    self.end_headers()
+                    self.wfile.write(body)
+                except OSError:
+                    self.close_connection = True  # who asked has gone
+
+            def _break(self) -> None:
+                self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                self.close_connection = True
+
+            def log_message(self, *args: object) -> None:
+                """Keep quiet."""
+
+        return Handler
+
+
+def _prometheus(kind: str, result: object) -> Reply:
+    return text(json.dumps({"status": "success", "data": {"resultType": kind, "result": result}}))

@@ -1,0 +1,287 @@
+"""Every ready metric, asked of a real Prometheus and judged by the real controller.
+
+The series carry the stacks' own names, labels and bucket bounds (Envoy's for Istio; vLLM's from its
+`metrics/loggers.py`). Versions in all situations stand side by side in one namespace, among series
+of other apps, and each has to be judged by its own alone.
+"""
+
+import itertools
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import pytest
+import runs
+from app import App
+from rig import Exporter, wait_until
+
+from canaryfleet import presets
+from conftest import NEWEST
+
+WINDOW = 10
+# A scrape is stamped when it begins and read a little later, so a rate over ten scrapes is off by their jitter.
+# Ratios and quantiles divide numbers of one scrape.
+RATE, RATIO = 0.15, 0.05
+ISTIO_BOUNDS = (
+    0.5, 1, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10000, 30000, 60000, 300000, 600000, 1800000, 3600000,
+)  # fmt: skip
+FIRST_TOKEN_BOUNDS = (
+    0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0, 20.0, 40.0, 80.0,
+    160.0, 640.0, 2560.0,
+)  # fmt: skip
+NEXT_TOKEN_BOUNDS = (
+    0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0, 20.0, 40.0, 80.0,
+)  # fmt: skip
+REQUEST_BOUNDS = (
+    0.3, 0.5, 0.8, 1.0, 1.5, 2.0, 2.5, 5.0, 10.0, 15.0, 20.0, 30.0, 40.0, 50.0, 60.0, 120.0, 240.0, 480.0, 960.0,
+    1920.0, 7680.0,
+)  # fmt: skip
+METRICS: list[dict[str, object]] = [
+    {"preset": "istio/error-rate", "promoteBelow": "1%", "rollbackAbove": "5%"},
+    {"preset": "istio/success-rate", "promoteAbove": "99%", "rollbackBelow": "95%"},
+    {"preset": "istio/latency", "quantile": 0.99, "promoteBelow": "200ms", "rollbackAbove": "0.5s"},
+    {"preset": "istio/requests-per-second", "promoteAbove": 40, "rollbackBelow": 20},
+    {
+        "preset": "vllm/time-to-first-token",
+        "quantile": 0.95,
+        "promoteBelow": "200ms",
+        "rollbackAbove": "500ms",
+    },
+    {"preset": "vllm/inter-token-latency", "quantile": 0.5, "promoteBelow": "40ms", "rollbackAbove": "150ms"},
+    {"preset": "vllm/request-latency", "quantile": 0.95, "promoteBelow": "10s", "rollbackAbove": "30s"},
+    {"preset": "vllm/error-rate", "promoteBelow": "1%", "rollbackAbove": "5%"},
+    {"preset": "vllm/tokens-per-second", "promoteAbove": 200, "rollbackBelow": 50},
+    {"preset": "vllm/queue", "promoteBelow": 4, "rollbackAbove": 20},
+    {"preset": "vllm/kv-cache-usage", "promoteBelow": "70%", "rollbackAbove": "90%"},
+]
+ANALYSIS = {"interval": "1s", "window": f"{WINDOW}s", "count": 3, "minimumSamples": 20}
+
+
+@dataclass(frozen=True)
+class Load:
+    """How one version is asked and how it answers; latencies have a share slower than `fast`."""
+
+    outcome: str
+    per_second: float = 0.0
+    errors: float = 0.0
+    milliseconds: tuple[float, float] = (20.0, 80.0)  # nine of ten; the last
+    first_token: tuple[float, float] = (0.05, 0.15)
+    next_token: tuple[float, float] = (0.02, 0.02)
+    request: tuple[float, float] = (2.0, 7.0)
+    tokens: tuple[float, float] = (250.0, 350.0)  # a second; two pods
+    queue: tuple[float, float] = (0.0, 2.0)
+    cache: tuple[float, float] = (0.3, 0.6)
+
+
+NAN = (math.nan, math.nan)
+LOADS = {
+    "good": Load("Successful", per_second=60, errors=0.005),
+    "between": Load(
+        "Inconclusive",
+        per_second=30,
+        errors=0.03,
+        milliseconds=(20, 300),
+        first_token=(0.3, 0.4),
+        next_token=(0.06, 0.06),
+        request=(2, 18),
+        tokens=(60, 100),
+        queue=(0, 9),
+        cache=(0.3, 0.8),
+    ),
+    "bad": Load(
+        "Failed",
+        per_second=12,
+        errors=0.25,
+        milliseconds=(20, 3000),
+        first_token=(0.6, 0.7),
+        next_token=(0.3, 0.3),
+        request=(2, 55),
+        tokens=(10, 20),
+        queue=(0, 31),
+        cache=(0.3, 0.97),
+    ),
+    "missing": Load("Inconclusive"),
+    "few": Load("Inconclusive", per_second=0.4),
+    "nan": Load("Inconclusive", per_second=math.nan, tokens=NAN, queue=NAN, cache=NAN),
+}
+
+
+def histogram(
+    exporter: Exporter,
+    name: str,
+    bounds: Sequence[float],
+    values: tuple[float, float],
+    per_second: float,
+    **labels: str,
+) -> None:
+    """Cumulative buckets of a load nine tenths of which take the first value and one tenth the second."""
+    for bound in (*bounds, math.inf):
+        inside = per_second * (0.9 * (values[0] <= bound) + 0.1 * (values[1] <= bound))
+        exporter.grow(f"{name}_bucket", inside, le="+Inf" if bound == math.inf else str(bound), **labels)
+
+
+def quantile(share: float, bounds: Sequence[float], values: tuple[float, float]) -> float:
+    """What a histogram can tell of a quantile: even within its bucket, counted from the bucket's lower bound."""
+    below, low = 0.0, 0.0
+    for bound in bounds:
+        upto = 0.9 * (values[0] <= bound) + 0.1 * (values[1] <= bound)
+        if upto >= share:
+            return low + (bound - low) * (share - below) / (upto - below)
+        below, low = upto, bound
+    return bounds[-1]
+
+
+def expected(load: Load) -> dict[str, tuple[float, float]]:
+    """What each preset should measure, worked out from the inputs alone, and how far off it may be."""
+    return {
+        "istio-error-rate": (load.errors, RATIO),
+        "istio-success-rate": (1 - load.errors, RATIO),
+        "istio-latency": (quantile(0.99, ISTIO_BOUNDS, load.milliseconds), RATIO),
+        "istio-requests-per-second": (load.per_second, RATE),
+        "vllm-time-to-first-token": (quantile(0.95, FIRST_TOKEN_BOUNDS, load.first_token), RATIO),
+        "vllm-inter-token-latency": (quantile(0.5, NEXT_TOKEN_BOUNDS, load.next_token), RATIO),
+        "vllm-request-latency": (quantile(0.95, REQUEST_BOUNDS, load.request), RATIO),
+        "vllm-error-rate": (load.errors, RATIO),
+        "vllm-tokens-per-second": (sum(load.tokens) / 2, RATE),
+        "vllm-queue": (max(load.queue), 0.0),
+        "vllm-kv-cache-usage": (max(load.cache), 0.001),
+    }
+
+
+def istio(
+    app: App, revision: str, load: Load, protocol: str = "http", reporter: str = "source", **labels: str
+) -> None:
+    """What Istio's proxies count of a version."""
+    ours = {
+        "reporter": reporter,
+        "request_protocol": protocol,
+        "destination_service_name": app.name,
+        "destination_service_namespace": app.namespace,
+        "destination_canonical_revision": revision,
+        **labels,
+    }
+    grpc = protocol == "grpc"
+    fine = {"response_code": "200", **({"grpc_response_status": "0"} if grpc else {})}
+    bad = {"response_code": "200", "grpc_response_status": "14"} if grpc else {"response_code": "503"}
+    name = "istio_request_duration_milliseconds"
+    for codes, per_second in (
+        (fine, load.per_second * (1 - load.errors)),
+        (bad, load.per_second * load.errors),
+    ):
+        app.exporter.grow("istio_requests_total", per_second, **ours, **codes)
+        histogram(app.exporter, name, ISTIO_BOUNDS, load.milliseconds, per_second, **ours, **codes)
+
+
+def vllm(app: App, pods: str, load: Load, namespace: str = "", renamed: bool = True) -> None:
+    """What two vLLM pods of a version count; `renamed`: with the names of newer releases."""
+    exporter, per_second = app.exporter, load.per_second / 2
+    next_token = "inter_token_latency" if renamed else "time_per_output_token"
+    cache = "kv_cache_usage_perc" if renamed else "gpu_cache_usage_perc"
+    for number, pod in enumerate((f"{pods}-x2v8k", f"{pods}-q9zzz")):
+        labels = {"namespace": namespace or app.namespace, "pod": pod, "model_name": "m", "engine": "0"}
+        for reason, share in (
+            ("stop", 1 - load.errors),
+            ("abort", load.errors / 2),
+            ("error", load.errors / 2),
+        ):
+            exporter.grow("vllm:request_success_total", per_second * share, finished_reason=reason, **labels)
+        for name, bounds, values in (
+            ("time_to_first_token", FIRST_TOKEN_BOUNDS, load.first_token),
+            (next_token, NEXT_TOKEN_BOUNDS, load.next_token),
+            ("e2e_request_latency", REQUEST_BOUNDS, load.request),
+        ):
+            histogram(exporter, f"vllm:{name}_seconds", bounds, values, per_second, **labels)
+        exporter.grow("vllm:generation_tokens_total", load.tokens[number], **labels)
+        exporter.set("vllm:num_requests_waiting", load.queue[number], **labels)
+        exporter.set(f"vllm:{cache}", load.cache[number], **labels)
+
+
+def strangers(app: App, pods: str, revision: str, load: Load) -> None:
+    """Series that are almost those of a version: of other apps, namespaces, versions, observers."""
+    istio(app, revision, load, destination_service_namespace=f"{app.namespace}-b")
+    istio(app, revision, load, destination_service_name=f"{app.name}-edge")
+    istio(app, revision, load, destination_service_name=f"x{app.name}")
+    istio(app, revision, load, reporter="destination")
+    istio(app, revision, load, reporter="waypoint")
+    istio(app, f"{revision}0", load)
+    istio(app, "unknown", load)
+    vllm(app, pods, load, namespace=f"{app.namespace}-b")
+    vllm(app, f"x{pods}", load)
+    vllm(app, f"{pods}0", load)
+    vllm(app, pods.replace(app.name, f"{app.name}-edge"), load)
+
+
+def old_enough(app: App, age: int = WINDOW) -> None:
+    """Wait until what the exporter says now fills the window."""
+    app.exporter.set("settled", 1.0, namespace=app.namespace)
+    settled = f'settled{{namespace="{app.namespace}"}} offset {age + 1}s'
+    wait_until(lambda: app.fleet.query(settled), "the window is full", 60)
+
+
+def judge(app: App, stage: str, situations: Mapping[str, str], **values: str) -> None:
+    """Start a run for each metric of a stage in each situation: its pods' hash, which is its revision as well."""
+    made = runs.template(app, stage)
+    for one, (situation, hash_) in itertools.product(made["spec"]["metrics"], situations.items()):
+        window = f"{WINDOW}s"
+        spec = runs.spec_of(made, one["name"], canary_hash=hash_, revision=hash_, window=window, **values)
+        runs.start(app, f"{one['name']}-{situation}", spec)
+
+
+@NEWEST
+def test_every_preset_reads_its_own_version_and_judges_it_right(make_app: Callable[..., App]) -> None:
+    app = make_app(analysis={**ANALYSIS, "metrics": METRICS})
+    app.release("1.0.0")
+    hashes = {situation: f"5d4f6c7b8{index}" for index, situation in enumerate(LOADS)}
+    for situation, load in LOADS.items():
+        if situation != "missing":
+            istio(app, hashes[situation], load)
+            vllm(app, f"chat-{hashes[situation]}", load, renamed=situation != "between")
+        worst = LOADS["good" if situation == "bad" else "bad"]
+        strangers(app, f"chat-{hashes[situation]}", hashes[situation], worst)
+    names = [one["name"] for one in runs.template(app, "steps")["spec"]["metrics"]]
+    assert {str(one["preset"]) for one in METRICS} == set(presets.all_names())
+    old_enough(app)
+    judge(app, "steps", hashes)
+    wanted = {f"{name}-{s}": LOADS[s].outcome for name in names for s in LOADS}
+    assert runs.until_ended(app, wanted) == wanted
+    for situation in ("good", "between", "bad"):
+        for name, (value, tolerance) in expected(LOADS[situation]).items():
+            seen = runs.values(app, f"{name}-{situation}")
+            assert seen[0] == pytest.approx(value, rel=tolerance), (name, situation)
+
+
+@NEWEST
+def test_a_version_is_not_rolled_back_for_being_young(make_app: Callable[..., App]) -> None:
+    """A rate over a window that the series does not fill reads low: 60 a second are 20 after a third of it."""
+    rates = [one for one in METRICS if "per-second" in str(one["preset"])]
+    app = make_app(analysis={**ANALYSIS, "count": 30, "metrics": rates})
+    app.release("1.0.0")
+    istio(app, runs.HASH, LOADS["good"])
+    vllm(app, f"chat-{runs.HASH}", LOADS["good"])
+    for stage in ("steps", "background"):
+        made = runs.template(app, stage)
+        spec = runs.spec_of(made, canary_hash=runs.HASH, revision=runs.HASH, window=f"{WINDOW}s")
+        runs.start(app, stage, spec)
+    assert runs.until_ended(app, ["steps"]) == {"steps": "Successful"}
+    runs.until_measured(app, "background", 8)
+    assert runs.phase(app, "background") == "Running"
+
+
+@NEWEST
+def test_the_errors_of_grpc_and_of_a_waypoint_are_counted(make_app: Callable[..., App]) -> None:
+    waypoint = {"reporter": "waypoint"}
+    metrics = [METRICS[0], METRICS[1], {**METRICS[0], "name": "waypoint", "parameters": waypoint}]
+    app = make_app(analysis={**ANALYSIS, "metrics": metrics}, exposure__protocol="grpc")
+    app.release("1.0.0")
+    hashes = {situation: f"5d4f6c7b8{index}" for index, situation in enumerate(LOADS)}
+    for situation in ("good", "between", "bad"):
+        istio(app, hashes[situation], LOADS[situation], "grpc")
+        istio(app, hashes[situation], LOADS[situation], "grpc", reporter="waypoint")
+    old_enough(app)
+    seen = {s: hashes[s] for s in ("good", "between", "bad")}
+    judge(app, "steps", seen)
+    names = ("istio-error-rate", "istio-success-rate", "waypoint")
+    wanted = {f"{name}-{s}": LOADS[s].outcome for name in names for s in seen}
+    assert runs.until_ended(app, wanted) == wanted
+    for s in seen:
+        assert runs.values(app, f"waypoint-{s}")[0] == pytest.approx(LOADS[s].errors, rel=RATIO)
