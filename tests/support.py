@@ -7,7 +7,7 @@ from pathlib import Path
 
 from hypothesis import HealthCheck, settings
 
-from canaryfleet import kustomize, lint, overlay
+from canaryfleet import kustomize, lint, overlay, repo
 from canaryfleet.digest import canonical_json
 from canaryfleet.errors import Finding
 from canaryfleet.files import Changes, Tree, apply
@@ -16,7 +16,7 @@ from canaryfleet.manifests import Builder, Object, sort_key
 from canaryfleet.models.release import Release
 from canaryfleet.overlay import Pointer
 from canaryfleet.point import Pointing, point
-from canaryfleet.render import Known, Rendering, know, load_app, render
+from canaryfleet.render import Known, Rendering, know, render
 from canaryfleet.repo import OVERLAYS, overlay_path
 from canaryfleet.syntax import parse_stream
 
@@ -110,11 +110,11 @@ class Project:
 
     def pointers(self, app: str) -> Mapping[str, Pointer]:
         """What every cluster points at."""
-        return load_app(Tree(self.root), app).pointers
+        return repo.load_app(Tree(self.root), app).pointers
 
     def distinct(self, app: str) -> Iterator[str]:
         """One cluster for each release, variant and bake: the others differ in live settings alone."""
-        loaded = load_app(Tree(self.root), app)
+        loaded = repo.load_app(Tree(self.root), app)
         seen: set[overlay.Target | None] = set()
         for cluster, pointer in loaded.pointers.items():
             release = loaded.releases[pointer.release]

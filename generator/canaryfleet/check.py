@@ -12,18 +12,8 @@ from canaryfleet.freeze import Frozen, config_name
 from canaryfleet.generated import load
 from canaryfleet.git import blob_id
 from canaryfleet.models.release import Release
-from canaryfleet.render import (
-    App,
-    Known,
-    Waiting,
-    candidate,
-    candidate_path,
-    differs,
-    load_app,
-    resting,
-    stale,
-)
-from canaryfleet.repo import OVERLAYS, Committed
+from canaryfleet.render import Known, Waiting, candidate, differs, resting, stale
+from canaryfleet.repo import OVERLAYS, App, Committed
 from canaryfleet.workload.config import config_content
 
 Merged = Mapping[str, list[tuple[str, str]]]
@@ -63,7 +53,7 @@ def check(known: Known) -> Proof:
             findings += _all(_config(known, merged, name, folder))
         findings += _all(_candidate(known, name))
         try:
-            app = load_app(known.tree, name, read)
+            app = repo.load_app(known.tree, name, read)
         except Problems as problems:
             findings += problems.findings
             continue
@@ -192,7 +182,7 @@ def _candidate(known: Known, app: str) -> Iterator[Finding]:
     if frozen is None:
         return
     release = frozen.release
-    path = candidate_path(app)
+    path = repo.candidate_path(app)
     place = known.repository.specs[app].document.place(("version",))
     if not known.tree.exists(path) or not known.tree.exists(
         join(OVERLAYS, app, "releases", release.id, "release.yaml")

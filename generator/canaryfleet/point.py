@@ -10,8 +10,8 @@ from canaryfleet.live import Live, Settings, fit, resolve
 from canaryfleet.models.release import Release
 from canaryfleet.nearest import nearest
 from canaryfleet.overlay import Pointer
-from canaryfleet.render import App, Known, load_app, present_live
-from canaryfleet.repo import OVERLAYS
+from canaryfleet.render import Known, present_live
+from canaryfleet.repo import OVERLAYS, App
 
 
 class Pointing(NamedTuple):
@@ -31,7 +31,7 @@ def point(
 
     `verified`: clusters that somebody has seen verified on what they have now ("all" for every one).
     """
-    app = load_app(known.tree, name)
+    app = repo.load_app(known.tree, name)
     release = repo.release(known.tree, name, id or _candidate(known, name))
     releases = {**app.releases, release.id: release}
     spec = known.repository.specs[name].model

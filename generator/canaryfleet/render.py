@@ -2,7 +2,6 @@
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from posixpath import join
-from types import MappingProxyType
 from typing import NamedTuple
 
 from canaryfleet import git, lint, overlay, repo
@@ -13,9 +12,8 @@ from canaryfleet.freeze import Frozen
 from canaryfleet.live import Live, Settings, resolve
 from canaryfleet.models.base import API_VERSION
 from canaryfleet.models.release import Candidate, Release
-from canaryfleet.overlay import Pointer
 from canaryfleet.pointing import at_rest
-from canaryfleet.repo import OVERLAYS, Committed, Repository
+from canaryfleet.repo import OVERLAYS, App, Committed, Repository
 
 
 class Known(NamedTuple):
@@ -29,15 +27,6 @@ class Known(NamedTuple):
     """Blob id by path on the default branch; None without Git: then every release counts as frozen."""
     running: Mapping[str, Release]
     """A release of each app that some cluster points at."""
-
-
-class App(NamedTuple):
-    """What one app has in the tree."""
-
-    name: str
-    overlays: Mapping[str, Committed]
-    pointers: Mapping[str, Pointer]
-    releases: Mapping[str, Release]
 
 
 class Waiting(NamedTuple):
@@ -108,22 +97,17 @@ def render(known: Known, settled: Collection[str] = ()) -> Rendering:
     refreshed: dict[str, list[str]] = {}
     waiting: list[Waiting] = []
     for name, frozen in known.frozen.items():
-        app = load_app(known.tree, name)
+        app = repo.load_app(known.tree, name)
         release = frozen.release.id
         new = dict(_release_writes(known, name, frozen))
         made[release] = any(not known.tree.exists(path) for path in new)
         writes |= new
-        writes[candidate_path(name)] = candidate(frozen.release)
+        writes[repo.candidate_path(name)] = candidate(frozen.release)
         deletes |= _superseded(known, app, release)
         for cluster, text in _live_writes(known, app, frozen, settled, waiting):
             writes[repo.overlay_path(name, cluster)] = text.encode()
             refreshed.setdefault(name, []).append(cluster)
     return Rendering(Changes(writes, frozenset(deletes)), made, refreshed, waiting, known.findings)
-
-
-def candidate_path(app: str) -> str:
-    """Where the app's candidate is named."""
-    return join(OVERLAYS, app, "candidate.yaml")
 
 
 def candidate(release: Release) -> bytes:
@@ -140,32 +124,6 @@ def candidate(release: Release) -> bytes:
     return emit(
         to_builtins(model), header="Made by canaryfleet: the release that the spec resolves to."
     ).encode()
-
-
-def load_app(tree: Tree, name: str, read: Mapping[str, Release] = MappingProxyType({})) -> App:
-    """The app's overlays, and every release that they name; those in `read` have been read already."""
-    committed = repo.overlays(tree, name)
-    pointers: dict[str, Pointer] = {}
-    for cluster, item in committed.items():
-        found = overlay.pointer(item.data)
-        if found is None:
-            raise problem(
-                Place(item.path), "CF164", "this overlay points at no release", "restore it from Git"
-            )
-        pointers[cluster] = found
-    named = {id for pointer in pointers.values() for id in pointer if id}
-    there = {id for id in named if tree.exists(join(OVERLAYS, name, "releases", id, "release.yaml"))}
-    for cluster, pointer in pointers.items():
-        for id in pointer:
-            if id and id not in there:
-                raise problem(
-                    Place(committed[cluster].path),
-                    "CF165",
-                    f"it names the release {id}, which is not there",
-                    "restore the release from Git: what a pointer or a fallback names is never pruned",
-                )
-    releases = {id: read.get(id) or repo.release(tree, name, id) for id in sorted(named)}
-    return App(name, committed, pointers, releases)
 
 
 def is_frozen(known: Known, path: str) -> bool:

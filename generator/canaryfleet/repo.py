@@ -3,8 +3,10 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from math import isfinite
 from posixpath import join
+from types import MappingProxyType
 from typing import Any, NamedTuple, TypeVar
 
+from canaryfleet import overlay
 from canaryfleet.decode import decode
 from canaryfleet.errors import Finding, Place, Problems, problem
 from canaryfleet.files import Tree, resolve
@@ -16,6 +18,7 @@ from canaryfleet.models.fleet import Fleet
 from canaryfleet.models.promotion import Promotion
 from canaryfleet.models.release import Release
 from canaryfleet.nearest import nearest
+from canaryfleet.overlay import Pointer
 from canaryfleet.syntax import Document, Unclear, parse, parse_stream
 
 M = TypeVar("M")
@@ -55,7 +58,7 @@ def read(tree: Tree, apps: Iterable[str] = ()) -> Reading:
     """
     findings: list[Finding] = []
     fleet = _collect(findings, lambda: _model(tree, FLEET, Fleet)[0])
-    clusters = _clusters(tree, findings)
+    clusters = read_clusters(tree, findings)
     specs: dict[str, Spec] = {}
     tools: dict[str, str] = {}
     for app in _wanted(tree, apps):
@@ -101,7 +104,8 @@ def _wanted(tree: Tree, apps: Iterable[str]) -> list[str]:
     return wanted or known
 
 
-def _clusters(tree: Tree, findings: list[Finding]) -> dict[str, Cluster]:
+def read_clusters(tree: Tree, findings: list[Finding]) -> dict[str, Cluster]:
+    """The fleet by name, as far as it can be read; what is wrong is added to `findings`."""
     clusters: dict[str, Cluster] = {}
     for name in _visible(tree.list(CLUSTERS)):
         path = join(CLUSTERS, name)
@@ -303,3 +307,43 @@ def each_overlay(tree: Tree, app: str) -> Iterator[Committed]:
 
 def _overlays(app: str) -> str:
     return f"{OVERLAYS}/{app}/clusters"
+
+
+def candidate_path(app: str) -> str:
+    """Where the app's candidate is named."""
+    return join(OVERLAYS, app, "candidate.yaml")
+
+
+class App(NamedTuple):
+    """What one app has in the tree."""
+
+    name: str
+    overlays: Mapping[str, Committed]
+    pointers: Mapping[str, Pointer]
+    releases: Mapping[str, Release]
+
+
+def load_app(tree: Tree, name: str, read: Mapping[str, Release] = MappingProxyType({})) -> App:
+    """The app's overlays, and every release that they name; those in `read` have been read already."""
+    committed = overlays(tree, name)
+    pointers: dict[str, Pointer] = {}
+    for cluster, item in committed.items():
+        found = overlay.pointer(item.data)
+        if found is None:
+            raise problem(
+                Place(item.path), "CF164", "this overlay points at no release", "restore it from Git"
+            )
+        pointers[cluster] = found
+    named = {id for pointer in pointers.values() for id in pointer if id}
+    there = {id for id in named if tree.exists(join(OVERLAYS, name, "releases", id, "release.yaml"))}
+    for cluster, pointer in pointers.items():
+        for id in pointer:
+            if id and id not in there:
+                raise problem(
+                    Place(committed[cluster].path),
+                    "CF165",
+                    f"it names the release {id}, which is not there",
+                    "restore the release from Git: what a pointer or a fallback names is never pruned",
+                )
+    releases = {id: read.get(id) or release(tree, name, id) for id in sorted(named)}
+    return App(name, committed, pointers, releases)

@@ -8,7 +8,7 @@ from canaryfleet import kustomize, repo
 from canaryfleet.check import check
 from canaryfleet.files import Tree
 from canaryfleet.manifests import Builder, sort_key
-from canaryfleet.render import Known, know, load_app, render
+from canaryfleet.render import Known, know, render
 from canaryfleet.syntax import parse_stream
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -33,7 +33,7 @@ def test_rendering_again_changes_nothing(known: Known) -> None:
 
 
 def test_waves_and_fallbacks_are_seen(known: Known) -> None:
-    assistant = load_app(known.tree, "assistant")
+    assistant = repo.load_app(known.tree, "assistant")
     assert len({pointer.release for pointer in assistant.pointers.values()}) == 2
     assert any(pointer.fallback for pointer in assistant.pointers.values())
 
