@@ -215,7 +215,6 @@ class Live(Model, frozen=True, kw_only=True):
         Version | None, Meta(description="What stays if that fails; the same when complete.")
     ] = None
     changed: Annotated[Time | None, Meta(description="Since when the two are the same, or differ.")] = None
-    healthySince: Time | None = None
     step: int | None = None
     weight: Annotated[
         int | None, Meta(description="Percentage of the traffic that the current version has.")

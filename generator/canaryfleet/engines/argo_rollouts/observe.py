@@ -235,7 +235,6 @@ def _live(rollout: shapes.Rollout, sets: dict[str, shapes.ReplicaSet]) -> Live:
         current=_version(sets.get(status.currentPodHash), spec.template),
         stable=_version(sets.get(status.stableRS), None),
         changed=completed.lastTransitionTime if completed else None,
-        healthySince=_since(conditions.get("Healthy")),
         step=status.currentStepIndex,
         weight=_weight(status, blue=canary is None),
         paused=tuple(pause.reason for pause in status.pauseConditions),
@@ -249,10 +248,6 @@ def _live(rollout: shapes.Rollout, sets: dict[str, shapes.ReplicaSet]) -> Live:
         updated=status.updatedReplicas,
         available=status.availableReplicas,
     )
-
-
-def _since(condition: shapes.Condition | None) -> Time | None:
-    return condition.lastTransitionTime if condition and condition.status == "True" else None
 
 
 def _stamp(template: shapes.Template) -> str | None:

@@ -1,0 +1,231 @@
+"""What measurements prove, by the release's own thresholds: recomputed, whatever a phase says.
+
+For any engine. The controller's own judgement of a measurement has to agree with the recomputed one:
+where it does not, the run was judged by other thresholds than the release's, and proves nothing.
+"""
+
+import math
+import operator
+import re
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime, timedelta
+from typing import Literal, NamedTuple
+
+from canaryfleet.models.observation import Measured, Measurement, MetricEvidence, Run
+from canaryfleet.models.release import Release, ReleaseMetric
+
+Word = Literal["good", "bad", "neither"]
+PHASES: dict[str, Word] = {"Successful": "good", "Failed": "bad"}
+CONDITION = re.compile(r"([<>]) (-?[0-9]+(?:\.[0-9]+)?)")
+NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?")
+COMPARE: dict[str, Callable[[float, float], bool]] = {"<": operator.lt, ">": operator.gt}
+GUARD = "-guard"  # after a blue-green switch: the metric from the first second on, for proof of bad only
+STABLE = "-stable"  # the same of the stable version, measured beside it
+RESOLUTION = timedelta(seconds=2)  # of the cluster's timestamps, which have whole seconds, at both ends
+
+
+class Contradiction(Exception):
+    """A measurement says something else than its controller made of it, or a threshold says nothing."""
+
+
+class Rule(NamedTuple):
+    """A metric in one kind of run; `strict`: good needs the promote threshold, not only no rollback."""
+
+    metric: ReleaseMetric
+    strict: bool
+
+    @property
+    def self_judging(self) -> bool:
+        """A job or a judge of its own: there is no number, the measurement's own outcome is all there is."""
+        return self.metric.promote is None and self.metric.rollback is None
+
+    def word(self, number: float) -> Word:
+        """What one number means: failure first, as the controller has it (argo-rollouts.md B)."""
+        if _holds(self.metric.rollback, number):
+            return "bad"
+        enough = not self.strict or self.metric.promote is None or _holds(self.metric.promote, number)
+        return "good" if enough else "neither"
+
+
+def rules(release: Release, role: str) -> dict[str, Rule]:
+    """The release's metrics in runs of a role, by their names in the run.
+
+    Only steps and preview promote; background, guard and bake look for proof of bad (analysis.py, _conditions).
+    """
+    strict = role in ("steps", "preview")
+    watched = role == "steps" and release.strategy == "blueGreen"
+    guards = {
+        item.name + GUARD: Rule(item, strict=False)
+        for item in release.metrics
+        if watched and "background" in item.during
+    }
+    return guards | {item.name: Rule(item, strict) for item in release.metrics if role in item.during}
+
+
+def needed(release: Release, role: str) -> frozenset[str]:
+    """Names of the metrics that a run of this role has to prove."""
+    return frozenset(item.name for item in release.metrics if role in item.during)
+
+
+def _holds(condition: str | None, number: float) -> bool:
+    if condition is None:
+        return False
+    found = CONDITION.fullmatch(condition)
+    if found is None:
+        raise Contradiction(f"the release's condition {condition!r} is none")
+    # a float, as the controller compares; the same text gives the same float there
+    return COMPARE[found[1]](number, float(found[2]))
+
+
+def numbers(value: str | None) -> tuple[float, ...] | None:
+    """The numbers in a measurement's value; none if one of them is no finite number; None if it is an object.
+
+    Prometheus gives `[0.1]`, and one of several series in no certain order (metricproviders/prometheus);
+    providers whose answers are objects are judged by an expression that the release does not record.
+    """
+    text = (value or "").strip()
+    if "{" in text:
+        return None
+    parts = [part.strip().strip('"') for part in text.removeprefix("[").removesuffix("]").split(",")]
+    found = tuple(float(part) for part in parts if NUMBER.fullmatch(part))
+    return found if len(found) == len(parts) and all(map(math.isfinite, found)) else ()
+
+
+def word(rule: Rule, item: Measurement) -> Word:
+    """What one measurement proves. Raises Contradiction if its phase is not what its value gives."""
+    if item.ended is None or item.phase == "Error":
+        return "neither"
+    found = None if rule.self_judging else numbers(item.value)
+    if found is None:
+        return "neither" if item.terminated else PHASES.get(item.phase, "neither")
+    words = [rule.word(number) for number in found] or ["neither"]
+    if PHASES.get(item.phase, "neither") != words[0]:
+        raise Contradiction(f"{rule.metric.name} is {item.value} and was called {item.phase}")
+    return words[0] if len(set(words)) == 1 else "neither"
+
+
+class Judged(NamedTuple):
+    """One metric of a run, and what each of its measurements proves."""
+
+    rule: Rule
+    seen: Measured
+    words: tuple[tuple[Measurement, Word], ...]
+
+    def only(self, since: datetime | None) -> "Judged":
+        """Without the measurements that began before a moment."""
+        return self._replace(
+            words=tuple(item for item in self.words if since and item[0].began and item[0].began >= since)
+        )
+
+    @property
+    def run_of_good(self) -> list[Measurement]:
+        """The good measurements in a row at the end; an error between them ends the row, as in the controller."""
+        row: list[Measurement] = []
+        for item, said in self.words:
+            if item.ended is not None:
+                row = [*row, item] if said == "good" else []
+        return row
+
+    @property
+    def beyond(self) -> Measurement | None:
+        """The measurement with which it went beyond what is let pass; None if it did not.
+
+        Those that are no longer kept are in the counter; the proof itself has to be there.
+        """
+        bad = [item for item, said in self.words if said == "bad"]
+        lost = max(0, self.seen.failed - sum(item.phase == "Failed" for item in self.seen.measurements))
+        over = self.seen.failureLimit - lost
+        return bad[min(max(0, over), len(bad) - 1)] if len(bad) > over and bad else None
+
+    @property
+    def good(self) -> bool:
+        """It ends with as many good ones in a row as the run asks for, and is not beyond the limit."""
+        return len(self.run_of_good) >= max(1, self.seen.successes) and self.beyond is None
+
+
+def judged(release: Release, run: Run) -> dict[str, Judged]:
+    """The run's metrics that the release knows, judged; a dry run decides nothing. Raises Contradiction."""
+    known = rules(release, run.role)
+    return {
+        item.name: Judged(
+            known[item.name],
+            item,
+            tuple((one, word(known[item.name], one)) for one in item.measurements),
+        )
+        for item in run.metrics
+        if item.name in known and not item.dryRun
+    }
+
+
+def proven(release: Release, run: Run, metrics: dict[str, Judged]) -> bool:
+    """Whether a run of steps or preview proves all that it has to: as many good ones in a row as it asks for.
+
+    A run that was told to stop reads Successful without a measurement (argo-rollouts.md D5); so it never does.
+    """
+    return not run.terminated and all(
+        name in metrics and metrics[name].only(run.created).good for name in needed(release, run.role)
+    )
+
+
+def watched(release: Release, run: Run, metrics: dict[str, Judged]) -> bool:
+    """Whether a background run looked: it may be told to stop, but every metric was measured (D5).
+
+    A metric that no step measures has to have been good at its end.
+    """
+    elsewhere = needed(release, "steps")
+    return run.phase in ("Running", "Successful") and all(
+        name in metrics
+        and metrics[name].beyond is None
+        and (metrics[name].seen.count > 0 if name in elsewhere else metrics[name].only(run.created).good)
+        for name in needed(release, "background")
+    )
+
+
+def covered(judged: Judged) -> timedelta:
+    """How long the good measurements at the end stand for: n of them are n intervals.
+
+    One alone stands for its interval, which nothing measured: for `baked` to decide.
+    """
+    row = judged.run_of_good
+    times = [item.began for item in row if item.began]
+    if len(times) < 2:
+        return timedelta(0)
+    return (max(times) - min(times) + RESOLUTION) * len(times) / (len(times) - 1)
+
+
+def baked(judged: Judged, least: timedelta) -> bool:
+    """Whether a metric of the bake was good in a row for `minSuccessTime`; see `_bake_metric` in analysis.py."""
+    alone = judged.seen.successes == 1  # a single interval is longer than the time asked for
+    return judged.good and (alone or covered(judged) >= least)
+
+
+def stable_as_bad(run: Run, name: str, rule: Rule, since: datetime) -> bool:
+    """Whether the stable version, measured beside it as `<name>-stable`, was beyond the threshold too.
+
+    `since`: when the canary was; the last number of the stable version before or after that counts.
+    """
+    twin = next((item for item in run.metrics if item.name == name.removesuffix(GUARD) + STABLE), None)
+    times = [item for item in (twin.measurements if twin else ()) if item.began]
+    near = min(times, key=lambda item: abs((item.began or since) - since), default=None)
+    found = numbers(near.value) if near else ()
+    return bool(found) and all(rule.word(number) == "bad" for number in found or ())
+
+
+def shown(metrics: dict[str, Judged], deciding: Sequence[Measurement] = ()) -> tuple[MetricEvidence, ...]:
+    """The evidence of judged metrics, in order of their names; of each the deciding or else the last value."""
+    return tuple(_shown(name, metrics[name], deciding) for name in sorted(metrics))
+
+
+def _shown(name: str, item: Judged, deciding: Sequence[Measurement]) -> MetricEvidence:
+    values: Iterable[Measurement] = (one for one, _ in reversed(item.words) if one.ended and one.value)
+    chosen = next((one for one, _ in item.words if one in deciding), None) or next(iter(values), None)
+    return MetricEvidence(
+        name=name,
+        promote=item.rule.metric.promote if item.rule.strict else None,
+        rollback=item.rule.metric.rollback,
+        value=chosen.value if chosen else None,
+        at=chosen.ended if chosen else None,
+        good=sum(said == "good" for _, said in item.words),
+        bad=sum(said == "bad" for _, said in item.words),
+        measurements=len(item.words),
+    )
