@@ -29,7 +29,7 @@ from rig import Call, Exporter, Fleet, Member, RigError, WaitTimeoutError, kusto
 from rig.kube import Object
 from rig.net import get_json
 from rig.rollouts import API, HASH_LABEL, canary_weight, complete, describe, observed, phase
-from rig.traffic import ISTIO_API, ROOT_NAMESPACE, SEEN
+from rig.traffic import ISTIO_API, SEEN
 
 from canaryfleet import cli
 from canaryfleet.models.release import Release
@@ -78,7 +78,8 @@ class App:
         self.spec = _spec(self, spec)
         self.history: list[Seen] = []
         self.live: dict[tuple[str, str], Object] = {}
-        self._groups: set[str] = set()  # of all that was ever applied
+        self.pruned = False  # whether `deploy` prunes, too
+        self._lists: set[str] = set()  # API paths of the kinds that were ever synced
         self.applied: list[tuple[float, str]] = []  # when, and the release that the overlay pointed at
         self._elsewhere: set[str] = set()
         self._news = threading.Condition()
@@ -199,16 +200,14 @@ class App:
     ) -> Release:
         """`release`, and apply what it built; `change` may alter the objects on the way."""
         release = self.release(version, **changes)
-        self.apply(change(self.built()))
+        (self.sync if self.pruned else self.apply)(change(self.built()))
         return release
 
     def apply(self, objects: Sequence[Object] | None = None) -> None:
         """Server-side apply with force and strict validation, as a GitOps tool does."""
         self.applied.append((time.monotonic(), self.pointed))
         applied = self.built() if objects is None else objects
-        self._elsewhere |= {
-            self.kube.path_of(one) for one in applied if one["metadata"].get("namespace") != self.namespace
-        }
+        self._note_elsewhere(applied)
         self.kube.apply_objects(applied)
 
     def sync(self, objects: Sequence[Object] | None = None) -> list[str]:
@@ -222,9 +221,9 @@ class App:
         tracked = [self._tracked(one) for one in built]
         early = [one for one in tracked if _sync_wave(one) < 0]
         self.applied.append((time.monotonic(), self.pointed))
-        self._groups |= {one["apiVersion"] for one in built}
+        wanted = self._note_elsewhere(tracked)
+        self._lists |= {path.rpartition("/")[0] for path in wanted}
         self.kube.apply_objects(early)
-        wanted = {self.kube.path_of(one) for one in tracked}
         pruned = sorted(path for path in self._owned() if path not in wanted)
         for path in pruned:
             self.kube.delete_at(path)
@@ -505,6 +504,12 @@ class App:
 
     # ---- inside -------------------------------------------------------------------------------
 
+    def _note_elsewhere(self, objects: Sequence[Object]) -> set[str]:
+        """The paths of objects; those outside of the namespace are deleted by `close`."""
+        paths = {self.kube.path_of(one): one["metadata"].get("namespace") for one in objects}
+        self._elsewhere |= {path for path, namespace in paths.items() if namespace != self.namespace}
+        return set(paths)
+
     def _tracked(self, one: Object) -> Object:
         metadata = one["metadata"]
         annotations = {**metadata.get("annotations", {}), TRACKING: self._tracking(one)}
@@ -519,9 +524,9 @@ class App:
     def _owned(self) -> list[str]:
         """The paths of what earlier syncs have applied, and is not about to go already."""
         return [
-            self.kube.path_of(one)
-            for namespace in (self.namespace, ROOT_NAMESPACE)
-            for one in self.kube.everything(sorted(self._groups), namespace)
+            f"{path}/{one['metadata']['name']}"
+            for path in sorted(self._lists)
+            for one in self.kube.items_at(path)
             if one["metadata"].get("annotations", {}).get(TRACKING) == self._tracking(one)
             and "deletionTimestamp" not in one["metadata"]
         ]

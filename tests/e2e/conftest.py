@@ -8,13 +8,20 @@ from typing import Any, TypeVar
 
 import pytest
 from app import App
+from recording import record
 from rig import Fleet, Member, RigError, attach
 
+__all__ = ["record"]
 VERSIONS = ("1.10", "1.9")
 NEWEST = pytest.mark.parametrize("member", VERSIONS[:1], indirect=True)
 """For tests of what does not depend on the release of Argo Rollouts."""
 AnyApp = TypeVar("AnyApp", bound=App)
 APPS = pytest.StashKey[list[App]]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`--record DIR`: keep what the controllers did in some tests, for the unit tests to replay."""
+    parser.addoption("--record", type=Path, help="folder to write recordings of the tests' scenarios to")
 
 
 @pytest.fixture(scope="session")

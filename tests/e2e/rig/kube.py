@@ -93,6 +93,12 @@ class Kube:
         scope = f"/namespaces/{one['metadata'].get('namespace', 'default')}" if namespaced else ""
         return f"{base}{scope}/{plural}/{one['metadata']['name']}"
 
+    def items_at(self, path: str) -> list[Object]:
+        """The objects of a list, with the kind that the API server leaves out of items."""
+        listed = self.raw_json(path)
+        head = {"apiVersion": listed["apiVersion"], "kind": listed["kind"].removesuffix("List")}
+        return [head | item for item in listed["items"]]
+
     def patch_at(self, path: str, patch: Object) -> None:
         """Merge-patch an object, or its status, without kubectl."""
         send_json("PATCH", self.server + path, self.token, patch, "application/merge-patch+json")
