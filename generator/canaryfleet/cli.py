@@ -13,6 +13,7 @@ from canaryfleet.errors import (
     EXIT_INTERRUPTED,
     EXIT_OK,
     EXIT_USAGE,
+    EXIT_VERDICT,
     Finding,
     Problems,
     UsageError,
@@ -22,8 +23,10 @@ if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
 
     from canaryfleet.files import Tree
+    from canaryfleet.models.status import Status
     from canaryfleet.overlay import Pointer
     from canaryfleet.render import Known, Rendering, Waiting
+    from canaryfleet.sources import Source
 
 USAGE = """\
 canaryfleet: progressive delivery across a fleet of clusters, by GitOps
@@ -34,10 +37,12 @@ usage: canaryfleet COMMAND [options]
   render    freeze releases and refresh overlays; --check proves the tree
   point     point the next clusters of a wave at a release
   build     print the final objects of an app on a cluster
+  status    say what runs where, by wave, and what is true of it
+  report    push a signed status of the cluster that this runs in
   schema    write the JSON Schemas that editors use
 
 `canaryfleet COMMAND --help` explains a command. Exit codes: 0 fine, 1 findings or bad input,
-2 wrong usage, 3 a bug, 130 interrupted."""
+2 wrong usage, 3 a bug, 130 interrupted; `status --exit-code` has more."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -363,6 +368,141 @@ def _build_words(given: list[str]) -> tuple[str, str, str | None]:
     return options.app, options.cluster, options.root
 
 
+def _status(given: list[str]) -> int:
+    parser = _parser(
+        "status",
+        "Say what runs where, by wave: release, verdict, step, weight, and the metric nearest to its threshold.",
+    )
+    parser.add_argument("apps", nargs="*", metavar="APP", help="only these apps")
+    parser.add_argument("--watch", action="store_true", help="look again and again, until interrupted")
+    parser.add_argument(
+        "--every", default="5s", metavar="TIME", help="with --watch: time between looks (default: 5s)"
+    )
+    parser.add_argument(
+        "--timeout", default="10s", metavar="TIME", help="limit for each cluster by itself (default: 10s)"
+    )
+    parser.add_argument("--record", metavar="FILE", help="write what was seen to a file, without secrets")
+    parser.add_argument("--snapshot", metavar="FILE", help="judge a recorded file instead of the clusters")
+    parser.add_argument(
+        "--exit-code",
+        action="store_true",
+        help="end with the worst verdict: 0 Verified, 10 Progressing, 11 Inconclusive, 12 Unknown, 13 Failed",
+    )
+    options = _parse(parser, given)
+    timeout, every = _seconds(options.timeout, "--timeout"), _seconds(options.every, "--every")
+    if options.watch and (options.record or options.snapshot or options.output == "json"):
+        raise UsageError("--watch shows clusters as they are: it goes with no --record, --snapshot or json")
+    from canaryfleet import status
+
+    tree = _tree(options.root)
+    source = _source(options.snapshot, tree.root)
+    if options.watch:
+        return _watch(tree, options.apps, source, timeout, every)
+    found = status.plan(tree, options.apps)
+    _show(found.findings, as_json=False)
+    reading = status.read(found, source, timeout)
+    if options.record:
+        from canaryfleet.sources import snapshot
+
+        snapshot.write(options.record, reading.sightings)
+    _tell_status(reading.status, options.output == "json")
+    return _exit(found.findings) or (_worst(reading.status) if options.exit_code else EXIT_OK)
+
+
+def _seconds(text: str, option: str) -> float:
+    from canaryfleet.quantity import duration
+
+    try:
+        seconds = float(duration(text))
+    except ValueError as error:
+        raise UsageError(f"{option}: {error}") from None
+    if not seconds:
+        raise UsageError(f"{option}: it has to be more than nothing, such as 10s")
+    return seconds
+
+
+def _source(snapshot: str | None, root: str) -> "Source":
+    if snapshot:
+        from canaryfleet.sources.snapshot import Recorded
+
+        return Recorded.of_file(snapshot)
+    from canaryfleet.sources.many import Many
+
+    return Many(root)
+
+
+def _watch(tree: "Tree", apps: Sequence[str], source: "Source", timeout: float, every: float) -> int:
+    """Until it is interrupted. The repository is read anew each time: a pull may have moved pointers."""
+    import gc
+    import time
+
+    from canaryfleet import status
+    from canaryfleet.view import Board
+
+    gc.enable()  # unlike every other command, this one lives long
+    with Board() as board:
+        while True:
+            found = status.plan(tree, apps)
+            for shown, whole in status.follow(found, source, timeout):
+                board.show(shown, whole=whole)
+            time.sleep(every)
+
+
+def _tell_status(status: "Status", as_json: bool) -> None:
+    if as_json:
+        from msgspec import json
+
+        print(json.format(json.encode(status), indent=2).decode())
+        return
+    from canaryfleet import view
+
+    print(view.text(status, sys.stdout))
+
+
+def _worst(status: "Status") -> int:
+    from canaryfleet.board import verdicts
+    from canaryfleet.verdict import worst
+
+    found = worst(verdicts(status))
+    return EXIT_VERDICT[found.kind] if found else EXIT_OK
+
+
+def _report(given: list[str]) -> int:
+    parser = _parser(
+        "report",
+        "Read the cluster that this runs in, sign what was seen, and push it to a Git ref of its own.",
+        output=False,
+    )
+    parser.add_argument("cluster", metavar="CLUSTER", help="which one it is: clusters/<cluster>.yaml")
+    parser.add_argument(
+        "--key",
+        required=True,
+        metavar="FILE",
+        help="private SSH key; the public one is in the cluster's file",
+    )
+    parser.add_argument(
+        "--context", metavar="NAME", help="read it by a context of the kubeconfig, to try this from outside"
+    )
+    parser.add_argument(
+        "--timeout", default="30s", metavar="TIME", help="limit for reading the cluster (default: 30s)"
+    )
+    options = _parse(parser, given)
+    timeout = _seconds(options.timeout, "--timeout")
+    from canaryfleet import status
+    from canaryfleet.sources.pushed import push
+
+    tree = _tree(options.root)
+    found = status.plan(tree)
+    sighting = status.own(found, options.cluster, options.context, _source(None, tree.root), timeout)
+    ref = push(tree.root, sighting, options.key)
+    _show(found.findings, as_json=False)
+    if sighting.problem:
+        print(f"pushed to {ref} that nothing was seen: {sighting.problem.message}", file=sys.stderr)
+        return EXIT_FINDINGS
+    print(f"{len(sighting.apps)} apps of {options.cluster} pushed to {ref}")
+    return _exit(found.findings)
+
+
 def _schema(given: list[str]) -> int:
     parser = _parser(
         "schema", "Write the JSON Schemas of specs, clusters and the other files to schemas/.", output=False
@@ -392,6 +532,8 @@ COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "render": _render,
     "point": _point,
     "build": _build,
+    "status": _status,
+    "report": _report,
     "schema": _schema,
 }
 

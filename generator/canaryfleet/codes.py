@@ -33,6 +33,7 @@ OWN: dict[str, str] = {
     "CF026": "a name that git must not be given",
     "CF027": "there is no ssh-keygen",
     "CF028": "what can't be signed",
+    "CF029": "a cluster that pushes its status without a key to sign with",
     "CF030": "an unknown field",
     "CF031": "a field is missing",
     "CF032": "fields that exclude each other, or none of those of which one is needed",

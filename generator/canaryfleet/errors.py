@@ -1,7 +1,8 @@
 """What is wrong, where, and what to do: findings, and the exceptions that carry them.
 
 Exit codes are a promise to scripts: 0 fine, 1 findings or bad input, 2 wrong usage,
-3 a bug in canaryfleet (with its traceback), 130 interrupted.
+3 a bug in canaryfleet (with its traceback), 130 interrupted. `status --exit-code` ends with that
+of the worst verdict: 0 all Verified, 10 Progressing, 11 Inconclusive, 12 Unknown, 13 Failed.
 """
 
 from collections.abc import Iterable
@@ -12,6 +13,7 @@ EXIT_FINDINGS = 1
 EXIT_USAGE = 2
 EXIT_BUG = 3
 EXIT_INTERRUPTED = 130
+EXIT_VERDICT = {"Verified": 0, "Progressing": 10, "Inconclusive": 11, "Unknown": 12, "Failed": 13}
 
 LONGEST = 2000  # characters of a finding as text
 
@@ -44,11 +46,11 @@ class Finding(NamedTuple):
 
     def __str__(self) -> str:
         remedy = f" ({self.remedy})" if self.remedy else ""
-        return _one_line(f"{self.place}: {self.severity} {self.code}: {self.message}{remedy}")
+        return one_line(f"{self.place}: {self.severity} {self.code}: {self.message}{remedy}")
 
 
-def _one_line(text: str) -> str:
-    """Text of a file's own must not become lines or colours of ours: a CI takes lines for commands."""
+def one_line(text: str) -> str:
+    """Text of others must not become lines or colours of ours: a CI takes lines for commands."""
     if len(text) > LONGEST:
         text = text[:LONGEST] + "…"
     if text.isprintable():

@@ -41,11 +41,20 @@ def print_json(data: Any) -> None:
     print()
 
 
-def table(rows: Sequence[Sequence[object]], head: Sequence[str]) -> str:
-    """Columns as wide as their content, without a border."""
+def table(rows: Sequence[Sequence[object]], head: Sequence[str], width: int | None = None) -> str:
+    """Columns as wide as their content, without a border; with a width the widest columns are cut to fit."""
     cells = [list(head), *([str(cell) for cell in row] for row in rows)]
     widths = [max(len(row[column]) for row in cells) for column in range(len(head))]
+    while width and sum(widths) + 2 * (len(widths) - 1) > width and max(widths) > NARROWEST:
+        widths[widths.index(max(widths))] -= 1
     return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        "  ".join(_fit(cell, width) for cell, width in zip(row, widths, strict=True)).rstrip()
         for row in cells
     )
+
+
+NARROWEST = 6  # a column below that says nothing
+
+
+def _fit(text: str, width: int) -> str:
+    return text.ljust(width) if len(text) <= width else text[: width - 1] + "…"

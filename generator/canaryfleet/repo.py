@@ -16,7 +16,7 @@ from canaryfleet.models.canary import Canary
 from canaryfleet.models.cluster import Cluster
 from canaryfleet.models.fleet import Fleet
 from canaryfleet.models.promotion import Promotion
-from canaryfleet.models.release import Release
+from canaryfleet.models.release import Candidate, Release
 from canaryfleet.nearest import nearest
 from canaryfleet.overlay import Pointer
 from canaryfleet.syntax import Document, Unclear, parse, parse_stream
@@ -347,3 +347,18 @@ def load_app(tree: Tree, name: str, read: Mapping[str, Release] = MappingProxyTy
                 )
     releases = {id: read.get(id) or release(tree, name, id) for id in sorted(named)}
     return App(name, committed, pointers, releases)
+
+
+def candidate(tree: Tree, app: str) -> str | None:
+    """The id of the app's candidate; None if it was never rendered. Problems (CF163) if it can't be read."""
+    from msgspec import ValidationError, convert
+
+    path = candidate_path(app)
+    if not tree.exists(path):
+        return None
+    try:
+        return convert(load(tree.read(path), path), Candidate, strict=True).release
+    except ValidationError as error:
+        raise problem(
+            Place(path), "CF163", f"this names no release: {error}", "restore it from Git"
+        ) from None

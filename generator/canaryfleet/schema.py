@@ -8,8 +8,10 @@ from canaryfleet.models.base import Choice, Model
 from canaryfleet.models.canary import Canary
 from canaryfleet.models.cluster import Cluster
 from canaryfleet.models.fleet import Fleet
+from canaryfleet.models.observation import Snapshot
 from canaryfleet.models.promotion import Promotion
 from canaryfleet.models.release import Candidate, Release
+from canaryfleet.models.status import Status
 
 FILES: dict[str, type[Model]] = {
     "canary": Canary,
@@ -18,6 +20,8 @@ FILES: dict[str, type[Model]] = {
     "promotion": Promotion,
     "release": Release,
     "candidate": Candidate,
+    "snapshot": Snapshot,
+    "status": Status,
 }
 DRAFT = "https://json-schema.org/draft/2020-12/schema"
 

@@ -46,6 +46,7 @@ class Many:
 
     def __init__(self, root: str) -> None:
         self._root = root
+        self._made: dict[Callable[[str], Source], Source] = {}
 
     def look(self, targets: Iterable[Target], *, timeout: float) -> Iterator[Sighting]:
         """One sighting for each target; `misconfigured` where nothing says how to reach the cluster."""
@@ -56,7 +57,13 @@ class Many:
                 yield unseen(target, "kubernetes", _no_access(target.cluster))
             else:
                 groups.setdefault(SOURCES[access], []).append(target)
-        yield from _together([(make(self._root), group) for make, group in groups.items()], timeout)
+        yield from _together([(self._source(make), group) for make, group in groups.items()], timeout)
+
+    def _source(self, make: Callable[[str], Source]) -> Source:
+        """Made once: a source may know credentials that it can use again."""
+        if make not in self._made:
+            self._made[make] = make(self._root)
+        return self._made[make]
 
 
 def _no_access(cluster: Cluster) -> Problem:

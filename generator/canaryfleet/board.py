@@ -1,0 +1,172 @@
+"""The board of a status: which cluster is in which wave, and what is true there, from verdicts alone."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime
+from math import inf
+from typing import NamedTuple
+
+from canaryfleet.evidence import CONDITION, numbers
+from canaryfleet.models.base import API_VERSION
+from canaryfleet.models.observation import MetricEvidence, Observation, Problem, Sighting, Verdict
+from canaryfleet.models.release import Release, ReleaseWave
+from canaryfleet.models.status import AppStatus, ClusterStatus, NearestMetric, Status, WaveStatus
+from canaryfleet.overlay import Pointer
+from canaryfleet.reasons import REASONS
+
+NO_WAVE = "-"
+
+
+class App(NamedTuple):
+    """One app as Git has it."""
+
+    name: str
+    namespace: str
+    candidate: Release | None
+    releases: Mapping[str, Release]
+    pointers: Mapping[str, Pointer]
+
+
+class Seat(NamedTuple):
+    """The place of one app on one cluster."""
+
+    app: str
+    cluster: str
+
+
+def seats(app: App) -> Iterator[tuple[str, Seat]]:
+    """Every cluster of an app with its wave: as the candidate has them, then those that only older releases have."""
+    placed: set[str] = set()
+    newest = [app.candidate] if app.candidate else []
+    for release in (*newest, *app.releases.values()):
+        for wave in release.waves:
+            for cluster in _members(wave, release, app, placed):
+                placed.add(cluster)
+                yield wave.name, Seat(app.name, cluster)
+    for cluster in sorted(app.pointers.keys() - placed):
+        yield NO_WAVE, Seat(app.name, cluster)
+
+
+def _members(wave: ReleaseWave, release: Release, app: App, placed: set[str]) -> list[str]:
+    """The wave's clusters: of the candidate all, of another release those that point at it."""
+    mine = app.candidate is release
+    return [
+        name
+        for name in wave.members
+        if name not in placed
+        and (mine or (name in app.pointers and app.pointers[name].release == release.id))
+    ]
+
+
+def waiting(seat: Seat, pointer: Pointer | None) -> ClusterStatus:
+    """A cluster before anything was seen of it."""
+    return ClusterStatus(
+        cluster=seat.cluster,
+        release=pointer.release if pointer else None,
+        fallback=pointer.fallback if pointer else None,
+    )
+
+
+def seen(pointer: Pointer, sighting: Sighting, observation: Observation, verdict: Verdict) -> ClusterStatus:
+    """A cluster after it was looked at."""
+    live = observation.live
+    return ClusterStatus(
+        cluster=sighting.cluster,
+        release=pointer.release,
+        fallback=pointer.fallback,
+        verdict=verdict,
+        live=live.release if live else None,
+        phase=live.phase if live else "",
+        step=live.step if live else None,
+        steps=len(live.steps) if live else 0,
+        weight=live.weight if live else None,
+        nearest=nearest(verdict),
+        problem=_problem(sighting, verdict.app),
+        remedy=_remedy(sighting, verdict),
+        source=sighting.source,
+        seen=sighting.ended,
+    )
+
+
+def _problem(sighting: Sighting, app: str) -> Problem | None:
+    return sighting.problem or next((look.problem for look in sighting.apps if look.app == app), None)
+
+
+def _remedy(sighting: Sighting, verdict: Verdict) -> str:
+    """What the source advises, which knows more, or else what the reason does."""
+    problem = _problem(sighting, verdict.app)
+    return problem.remedy if problem and problem.remedy else REASONS[verdict.reason].remedy
+
+
+def status(apps: Iterable[App], known: Mapping[Seat, ClusterStatus], at: datetime) -> Status:
+    """The whole board. `at`: now, if nothing was seen."""
+    times = [item.seen for item in known.values() if item.seen]
+    return Status(
+        apiVersion=API_VERSION,
+        kind="Status",
+        at=max(times, default=at),
+        apps=tuple(_app(app, known) for app in apps),
+    )
+
+
+def _app(app: App, known: Mapping[Seat, ClusterStatus]) -> AppStatus:
+    waves: dict[str, list[ClusterStatus]] = {}
+    for wave, seat in seats(app):
+        pointer = app.pointers.get(seat.cluster)
+        waves.setdefault(wave, []).append(known.get(seat) or waiting(seat, pointer))
+    return AppStatus(
+        app=app.name,
+        namespace=app.namespace,
+        candidate=app.candidate.id if app.candidate else None,
+        waves=tuple(WaveStatus(name=name, clusters=tuple(found)) for name, found in waves.items()),
+    )
+
+
+def verdicts(found: Status) -> Iterator[Verdict]:
+    """Every verdict on the board."""
+    for app in found.apps:
+        for wave in app.waves:
+            yield from (item.verdict for item in wave.clusters if item.verdict)
+
+
+def stranger(name: str) -> Problem:
+    """An overlay of a cluster that the fleet does not have."""
+    what = f"there is no clusters/{name}.yaml that can be read"
+    return Problem(
+        kind="misconfigured", message=what, remedy="restore or correct it; `canaryfleet lint` helps"
+    )
+
+
+# The metric that matters most
+
+
+def nearest(verdict: Verdict) -> NearestMetric | None:
+    """The metric nearest to its rollback threshold, of all runs that the verdict rests on; None without a number."""
+    measured = (metric for run in verdict.evidence.runs for metric in run.metrics)
+    return min(filter(None, map(_near, measured)), key=lambda item: item.distance, default=None)
+
+
+def _near(metric: MetricEvidence) -> NearestMetric | None:
+    found = numbers(metric.value) if metric.value else None
+    if not found:
+        return None
+    value, distance = min(((one, _distance(metric, one)) for one in found), key=lambda item: item[1])
+    if distance == inf:
+        return None
+    return NearestMetric(
+        name=metric.name,
+        value=value,
+        promote=metric.promote,
+        rollback=metric.rollback,
+        distance=round(distance, 4),
+    )
+
+
+def _distance(metric: MetricEvidence, value: float) -> float:
+    """How far a value is from being too bad, as a share of the threshold; negative beyond it."""
+    for condition, bad in ((metric.rollback, True), (metric.promote, False)):
+        match = CONDITION.fullmatch(condition or "")
+        if match:
+            limit = float(match[2])
+            above = value - limit if (match[1] == "<") == bad else limit - value
+            return above / (abs(limit) or 1.0)
+    return inf

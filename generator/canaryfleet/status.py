@@ -1,0 +1,166 @@
+"""`status`: what Git points at, what is seen of it, and what is true of it."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import NamedTuple
+
+from msgspec.structs import replace
+
+from canaryfleet import board, repo
+from canaryfleet.board import App, Seat
+from canaryfleet.engines.argo_rollouts.observe import observe, reads
+from canaryfleet.engines.argo_rollouts.reduce import reduced
+from canaryfleet.errors import Finding, Place, Problems, problem
+from canaryfleet.files import Tree
+from canaryfleet.models.cluster import Access, Cluster
+from canaryfleet.models.observation import Sighting, Subject
+from canaryfleet.models.release import Release
+from canaryfleet.models.status import ClusterStatus, Status
+from canaryfleet.nearest import nearest
+from canaryfleet.sources import Question, Source, Target
+from canaryfleet.verdict import Expected, judge
+
+
+class Plan(NamedTuple):
+    """What Git says of the apps and clusters that are asked about, and what of it could not be read."""
+
+    apps: Mapping[str, App]
+    clusters: Mapping[str, Cluster]
+    findings: Sequence[Finding]
+
+
+def plan(tree: Tree, apps: Iterable[str] = ()) -> Plan:
+    """Read pointers, releases and clusters; one app that can't be read doesn't hide the others.
+
+    Raises Problems (CF015) for an app that is not there.
+    """
+    findings: list[Finding] = []
+    clusters = repo.read_clusters(tree, findings)
+    known = [name for name in tree.list(repo.OVERLAYS) if not name.startswith(".")]
+    wanted = list(apps) or known
+    found: dict[str, App] = {}
+    for name in wanted:
+        if name not in known:
+            raise problem(Place(repo.OVERLAYS), "CF015", f"there is no app {name}", nearest(name, known))
+        try:
+            found[name] = _app(tree, name)
+        except Problems as problems:
+            findings.extend(problems.findings)
+    return Plan(found, clusters, findings)
+
+
+def _app(tree: Tree, name: str) -> App:
+    loaded = repo.load_app(tree, name)
+    id = repo.candidate(tree, name)
+    candidate = (loaded.releases.get(id) or repo.release(tree, name, id)) if id else None
+    some = candidate or next(iter(loaded.releases.values()), None)
+    namespace = some.metadata.namespace if some else ""
+    return App(name, namespace, candidate, loaded.releases, loaded.pointers)
+
+
+def targets(found: Plan) -> list[Target]:
+    """Every cluster of the fleet to which an app points, and what to ask it."""
+    questions: dict[str, list[Question]] = {}
+    for app in found.apps.values():
+        for name, pointer in app.pointers.items():
+            subject = _subject(app, app.releases[pointer.release])
+            questions.setdefault(name, []).append(Question(app.name, subject.namespace, reads(subject)))
+    return [
+        Target(found.clusters[name], asked) for name, asked in questions.items() if name in found.clusters
+    ]
+
+
+def _subject(app: App, release: Release) -> Subject:
+    return Subject(
+        app=app.name, namespace=release.metadata.namespace, release=release.id, selector=release.selector
+    )
+
+
+def look(source: Source, wanted: Iterable[Target], timeout: float) -> Iterator[Sighting]:
+    """What a source sees, as it comes, without what is not judged: it is small, and no secret is in it.
+
+    So a recording is what the verdicts were made of.
+    """
+    for sighting in source.look(wanted, timeout=timeout):
+        yield replace(sighting, apps=tuple(map(reduced, sighting.apps)))
+
+
+def rows(found: Plan, sighting: Sighting) -> Iterator[tuple[Seat, ClusterStatus]]:
+    """What is true of each app on a cluster that was looked at, as of the time when it was."""
+    for app in found.apps.values():
+        pointer = app.pointers.get(sighting.cluster)
+        if pointer is None:
+            continue
+        release = app.releases[pointer.release]
+        cluster = found.clusters.get(sighting.cluster)
+        expected = Expected(sighting.cluster, release, pointer.fallback, cluster.uid if cluster else None)
+        observation = observe(sighting, _subject(app, release))
+        verdict = judge(observation, expected, now=sighting.ended)
+        yield Seat(app.name, sighting.cluster), board.seen(pointer, sighting, observation, verdict)
+
+
+def strangers(found: Plan) -> Iterator[Sighting]:
+    """Clusters that have an overlay and no file: not seen, and nobody knows how to."""
+    names = {name for app in found.apps.values() for name in app.pointers}
+    for name in sorted(names - found.clusters.keys()):
+        now = datetime.now(UTC)
+        yield Sighting(cluster=name, source="kubernetes", began=now, ended=now, problem=board.stranger(name))
+
+
+class Reading(NamedTuple):
+    """What was seen, and what is true of it."""
+
+    status: Status
+    sightings: Sequence[Sighting]
+
+
+def read(found: Plan, source: Source, timeout: float) -> Reading:
+    """Look at every cluster once. `timeout`: seconds for each cluster by itself."""
+    known: dict[Seat, ClusterStatus] = {}
+    sightings = []
+    for sighting in _all(found, source, timeout):
+        known.update(rows(found, sighting))
+        sightings.append(sighting)
+    return Reading(_status(found, known), sightings)
+
+
+def follow(found: Plan, source: Source, timeout: float) -> Iterator[tuple[Status, bool]]:
+    """The status after each cluster that was looked at; with True once all were."""
+    known: dict[Seat, ClusterStatus] = {}
+    for sighting in _all(found, source, timeout):
+        known.update(rows(found, sighting))
+        yield _status(found, known), False
+    yield _status(found, known), True
+
+
+def _all(found: Plan, source: Source, timeout: float) -> Iterator[Sighting]:
+    yield from strangers(found)
+    yield from look(source, targets(found), timeout)
+
+
+def _status(found: Plan, known: Mapping[Seat, ClusterStatus]) -> Status:
+    return board.status(found.apps.values(), known, datetime.now(UTC))
+
+
+def own(found: Plan, name: str, context: str | None, source: Source, timeout: float) -> Sighting:
+    """What the cluster that this runs in says of itself; `context`: read it by the kubeconfig instead.
+
+    Raises Problems (CF104, CF029) if the repository does not know it as one that pushes.
+    """
+    cluster = found.clusters.get(name)
+    if cluster is None:
+        raise problem(
+            Place(repo.CLUSTERS), "CF104", f"there is no cluster {name}", nearest(name, found.clusters)
+        )
+    if not cluster.access or not cluster.access.pushed:
+        raise problem(
+            Place(f"{repo.CLUSTERS}/{name}.yaml"),
+            "CF029",
+            "nobody would believe what it pushes: it has no `access: {pushed: {keys: [...]}}`",
+            "write the public SSH key into it that belongs to --key",
+        )
+    access = Access(context=context) if context else Access(inCluster=True)
+    questions = [target.questions for target in targets(found) if target.cluster is cluster]
+    target = Target(replace(cluster, access=access), questions[0] if questions else ())
+    (sighting,) = look(source, [target], timeout)
+    return sighting
