@@ -146,6 +146,8 @@ class Cluster:
             tools.binary(f"rollouts-controller-{self.rollouts_version}"),
             f"--kubeconfig={self.kube.kubeconfig}",
             "--leader-elect=false",
+            # 40 requests a second is the default: with many tests at once they waited up to 17 s
+            *("--qps=1000", "--burst=2000"),
             f"--metricsPort={metrics}",
             f"--healthzPort={health}",
         ]
