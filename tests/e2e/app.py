@@ -183,7 +183,8 @@ class App:
     @property
     def pointed(self) -> str:
         """The release that the committed overlay points at."""
-        found = pointer((self.overlays / "clusters" / self.cluster / "kustomization.yaml").read_bytes())
+        path = self.overlays / "clusters" / self.cluster / "kustomization.yaml"
+        found = pointer(path.read_bytes()) if path.exists() else None
         return found.release if found else ""
 
     def built(self) -> list[Object]:
@@ -539,6 +540,10 @@ class App:
         (self.root / "specs" / self.name).mkdir(parents=True)
         self.git("init", "-q", "-b", "main")
         self.commit("a fleet of one")
+
+    def ask(self, url: str) -> None:
+        """Have the cluster's metrics read from another server (before the first release)."""
+        self.inventory({"metrics": {"prometheus": url}})
 
     def inventory(self, changes: Mapping[str, Any]) -> None:
         """Write the cluster's file, with these fields of its own (not committed)."""

@@ -10,6 +10,7 @@ import pytest
 from app import App
 from recording import record
 from rig import Fleet, Member, RigError, attach
+from rig.gate import PASS, Gate, Reply
 
 __all__ = ["record"]
 VERSIONS = ("1.10", "1.9")
@@ -64,6 +65,21 @@ def make_app(fleet: Fleet, member: Member, tmp_path: Path, keep: Callable[[App],
         return keep(App(fleet, member, tmp_path / f"{name}-{next(number)}", name, changes))
 
     return make
+
+
+@pytest.fixture
+def make_gate(fleet: Fleet) -> Iterator[Callable[..., Gate]]:
+    """Make a server before the fleet's Prometheus that answers so; `App.ask` leads an app to it."""
+    gates: list[Gate] = []
+
+    def make(*replies: Reply) -> Gate:
+        gates.append(Gate(fleet.prometheus))
+        gates[-1].behave(*(replies or (PASS,)))
+        return gates[-1]
+
+    yield make
+    for gate in gates:
+        gate.close()
 
 
 @pytest.hookimpl(wrapper=True)

@@ -5,6 +5,7 @@ The real controller measures them exactly as those of a canary.
 
 import copy
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from app import LIMIT, App, measurements
@@ -22,6 +23,11 @@ def template(app: App, stage: str) -> Object:
         for one in app.built()
         if one["kind"] == "AnalysisTemplate" and one["metadata"]["name"].startswith(f"{app.name}-{stage}-")
     )
+
+
+def bake(app: App) -> Object:
+    """The AnalysisRun of the bake, as it stands in the built overlay."""
+    return next(one for one in app.built() if one["kind"] == "AnalysisRun")
 
 
 def spec_of(made: Object, metric: str = "", **values: str) -> Object:
@@ -83,6 +89,12 @@ def measured(app: App, name: str) -> list[Object]:
 def values(app: App, name: str) -> list[float]:
     """The numbers that a run has measured; each `[x]`, as Prometheus' provider writes it."""
     return [float(m["value"].strip("[]")) for m in measured(app, name) if m.get("value", "[]") != "[]"]
+
+
+def seconds(measurement: Object) -> float:
+    """How long a measurement took."""
+    start, end = (datetime.fromisoformat(measurement[key]) for key in ("startedAt", "finishedAt"))
+    return (end - start).total_seconds()
 
 
 def results(app: App, name: str) -> dict[str, Object]:
