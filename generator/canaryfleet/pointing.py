@@ -6,28 +6,40 @@ clusters known to be verified on what they have. Without evidence nothing goes p
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
+from types import MappingProxyType
 from typing import NamedTuple
 
 from canaryfleet import schedule
 from canaryfleet.models.canary import Wave
+from canaryfleet.models.decision import Reason, ReleaseFacts
 from canaryfleet.models.fleet import Fleet
-from canaryfleet.models.promotion import Promotion
+from canaryfleet.models.promotion import Bar, Promotion
 from canaryfleet.models.release import Release, ReleaseWave
 from canaryfleet.overlay import Pointer
 from canaryfleet.quantity import count_or_percent
+
+NOTHING: Mapping[str, Reason] = MappingProxyType({})
 
 
 class State(NamedTuple):
     """What the rules look at. `verified`: clusters whose present release is proven there."""
 
-    release: Release
-    releases: Mapping[str, Release]
+    release: Release | ReleaseFacts
+    releases: Mapping[str, Release | ReleaseFacts]
     pointers: Mapping[str, Pointer]
     promotion: Promotion | None
     fleet: Fleet
     windows: Mapping[str, Wave]
     verified: Collection[str]
     now: datetime
+    failed: Collection[str] = ()
+    """Clusters on which the release has failed, also those that went back."""
+    retiring: Collection[str] = ()
+    """Clusters that are given nothing any more, and that nobody waits for."""
+    passed: Mapping[str, Reason] = NOTHING
+    """Clusters that can't be given the release now, and why."""
+    proposed: Collection[str] = ()
+    """Clusters of a batch that is proposed already: it stays as it is while the limits allow it."""
 
 
 class Move(NamedTuple):
@@ -37,62 +49,138 @@ class Move(NamedTuple):
     reasons: tuple[str, ...]
 
 
+class Batch(NamedTuple):
+    """New pointers by cluster, and why there are not more."""
+
+    pointers: Mapping[str, Pointer]
+    reasons: tuple[Reason, ...]
+
+
 def move(state: State, wave: str) -> Move:
     """Point the next clusters of a wave at the release, as many as its limits allow."""
     target = next((item for item in state.release.waves if item.name == wave), None)
     if target is None:
         known = ", ".join(item.name for item in state.release.waves)
         return Move({}, (f"release {state.release.id} has no wave {wave}; it has: {known}",))
-    reasons = [*_stops(state, target), *_earlier(state, wave)]
-    waiting = [name for name in target.members if not _has(state, name) and name not in _excused(state)]
-    if not waiting and not reasons:
+    among = waiting(state, target)
+    found = batch(state, target, among)
+    if not among and not found.reasons:
         return Move({}, (f"every cluster of wave {wave} has {state.release.id} already",))
-    room = _room(state, target)
-    if waiting and room <= 0:
-        reasons.append(
-            f"{-room + _limit(target)} of wave {wave} are under way, and maxConcurrency allows {_limit(target)}"
+    return Move(found.pointers, () if found.pointers else tuple(reason.message for reason in found.reasons))
+
+
+def waiting(state: State, wave: ReleaseWave) -> list[str]:
+    """Members of a wave that are to be given the release and don't have it."""
+    excused = _excused(state)
+    return [name for name in wave.members if not _has(state, name) and name not in excused]
+
+
+def batch(state: State, wave: ReleaseWave, among: Sequence[str]) -> Batch:
+    """The next clusters `among` those of a wave, as many as every limit allows."""
+    reasons = [*stops(state, wave), *earlier(state, wave), *failures(state, wave)]
+    free = [name for name in among if name not in state.passed]
+    under_way = [name for name in wave.members if is_under_way(state, name)]
+    room = limit(wave) - len(under_way)
+    if free and room <= 0:
+        message = (
+            f"{len(under_way)} of wave {wave.name} are under way, and maxConcurrency allows {limit(wave)}"
         )
+        reasons.append(
+            Reason(code="max-concurrency", message=message, remedy="wait for them", clusters=tuple(under_way))
+        )
+    waits = tuple(state.passed[name] for name in among if name in state.passed)
     if reasons:
-        return Move({}, tuple(reasons))
-    return Move({name: _pointed(state, name) for name in waiting[:room]}, ())
+        return Batch({}, (*reasons, *waits))
+    stays = state.proposed and len(state.proposed) <= room and set(state.proposed) <= set(free)
+    chosen = sorted(state.proposed) if stays else free[:room]
+    return Batch({name: Pointer(state.release.id, fallback(state, name)) for name in chosen}, waits)
 
 
-def _stops(state: State, wave: ReleaseWave) -> list[str]:
+def stops(state: State, wave: ReleaseWave) -> list[Reason]:
     """Bars, holds, freezes, windows and `paused`: read live, so tightening works at once."""
     release, now = state.release, state.now
-    reasons = ["fleet.yaml says `paused: true`"] if state.fleet.paused else []
+    reasons: list[Reason] = []
+    if state.fleet.paused:
+        reasons.append(
+            Reason(code="paused", message="fleet.yaml says `paused: true`", remedy="set it to false")
+        )
     for freeze in state.fleet.freezes:
         if schedule.within(freeze.from_, freeze.to, now):
-            reasons.append(f"freeze {freeze.name} lasts until {freeze.to}")
-    for bar in state.promotion.bars if state.promotion else ():
-        barred = bar.workload == release.workload or bar.release == release.id
-        if barred and schedule.in_force(bar.since, bar.until, now):
-            reasons.append(f"barred by {bar.by} since {bar.since}: {bar.why}")
+            message = f"freeze {freeze.name} lasts until {freeze.to}"
+            reasons.append(Reason(code="frozen", message=message, remedy="wait, or shorten it in fleet.yaml"))
+    for bar in bars_on(release, state.promotion, now):
+        message = f"barred by {bar.by} since {bar.since}: {bar.why}"
+        remedy = "release something else, or remove the bar from promotion.yaml"
+        reasons.append(Reason(code="barred", message=message, remedy=remedy))
     for hold in state.promotion.holds if state.promotion else ():
         touches = hold.wave in (None, wave.name) and (hold.cluster is None or hold.cluster in wave.members)
         if touches and schedule.in_force(hold.since, hold.until, now):
-            reasons.append(f"held by {hold.by} since {hold.since}: {hold.why}")
+            message = f"held by {hold.by} since {hold.since}: {hold.why}"
+            reasons.append(Reason(code="held", message=message, remedy="remove the hold from promotion.yaml"))
     live = state.windows.get(wave.name)
     if live is not None and not schedule.is_open(live.windows, now):
-        reasons.append(f"no window of wave {wave.name} is open at {now:%a %Y-%m-%d %H:%M %Z}")
+        message = f"no window of wave {wave.name} is open at {now:%a %Y-%m-%d %H:%M %Z}"
+        reasons.append(Reason(code="window-closed", message=message, remedy="wait, or widen it in the spec"))
     return reasons
 
 
-def _earlier(state: State, wave: str) -> list[str]:
-    """Invariant 1: each earlier wave is complete on this very release."""
-    reasons = []
-    for earlier in state.release.waves:
-        if earlier.name == wave:
-            break
-        excused = _excused(state) & set(earlier.members)
-        allowed = count_or_percent(earlier.maxFailures, len(earlier.members), rounding="down")
-        quorum = len(earlier.members) - allowed - len(excused)
-        proven = [name for name in earlier.members if _has(state, name) and name in state.verified]
-        if len(proven) < max(quorum, 0):
-            reasons.append(
-                f"wave {earlier.name} is not complete: {len(proven)} of {quorum} clusters are verified on {state.release.id}"
-            )
-    return reasons
+def bars_on(release: Release | ReleaseFacts, promotion: Promotion | None, now: datetime) -> list[Bar]:
+    """Bars in force on a release or its workload."""
+    bars = promotion.bars if promotion else ()
+    return [
+        bar
+        for bar in bars
+        if (bar.workload == release.workload or bar.release == release.id)
+        and schedule.in_force(bar.since, bar.until, now)
+    ]
+
+
+def incomplete(state: State, wave: ReleaseWave) -> Reason | None:
+    """Invariant 1: why a wave is not complete on this very release; None if it is.
+
+    Excused clusters are neither waited for nor counted. Where anybody is left to be proven, one has to
+    be: tolerated failures are no evidence.
+    """
+    excused = _excused(state)
+    counted = [name for name in wave.members if name not in excused]
+    allowed = limit_of_failures(wave)
+    quorum = max(len(wave.members) - allowed - len(set(wave.members) & excused), min(1, len(counted)))
+    proven = [name for name in counted if _has(state, name) and name in state.verified]
+    beyond = failures(state, wave)
+    if beyond:
+        return beyond[0]
+    if len(proven) >= quorum:
+        return None
+    message = f"wave {wave.name} is not complete: {len(proven)} of {quorum} clusters are verified on {state.release.id}"
+    unproven = tuple(name for name in counted if name not in set(proven))
+    return Reason(
+        code="wave-incomplete", message=message, remedy="wait for them, or excuse one", clusters=unproven
+    )
+
+
+def earlier(state: State, wave: ReleaseWave) -> list[Reason]:
+    """Why earlier waves are not complete."""
+    before = state.release.waves[: state.release.waves.index(wave)] if wave in state.release.waves else ()
+    return [reason for item in before if (reason := incomplete(state, item))]
+
+
+def failures(state: State, wave: ReleaseWave) -> list[Reason]:
+    """That the release failed on more clusters of a wave than it may."""
+    failed = tuple(name for name in wave.members if name in state.failed)
+    if len(failed) <= limit_of_failures(wave):
+        return []
+    message = f"wave {wave.name}: {state.release.id} failed on {len(failed)} clusters, and maxFailures allows {limit_of_failures(wave)}"
+    return [Reason(code="max-failures", message=message, remedy="release something else", clusters=failed)]
+
+
+def limit_of_failures(wave: ReleaseWave) -> int:
+    """maxFailures in clusters; a percentage rounds down, so that a small wave tolerates none."""
+    return count_or_percent(wave.maxFailures, len(wave.members), rounding="down")
+
+
+def is_under_way(state: State, cluster: str) -> bool:
+    """True if a cluster has the release, and it is not proven there."""
+    return _has(state, cluster) and cluster not in state.verified
 
 
 def _has(state: State, cluster: str) -> bool:
@@ -100,25 +188,22 @@ def _has(state: State, cluster: str) -> bool:
     return pointer is not None and pointer.release == state.release.id
 
 
+def excused_now(promotion: Promotion | None, retiring: Collection[str], now: datetime) -> set[str]:
+    """Clusters that nobody waits for: excused by a person, or retiring."""
+    entries = promotion.excused if promotion else ()
+    excused = {item.cluster for item in entries if schedule.in_force(item.since, item.until, now)}
+    return excused | set(retiring)
+
+
 def _excused(state: State) -> set[str]:
-    entries = state.promotion.excused if state.promotion else ()
-    return {item.cluster for item in entries if schedule.in_force(item.since, item.until, state.now)}
+    return excused_now(state.promotion, state.retiring, state.now)
 
 
-def _limit(wave: ReleaseWave) -> int:
+def limit(wave: ReleaseWave) -> int:
     """maxConcurrency in clusters; a percentage rounds down, but one is always possible."""
     if wave.maxConcurrency is None:
         return len(wave.members)
     return max(1, count_or_percent(wave.maxConcurrency, len(wave.members), rounding="down"))
-
-
-def _room(state: State, wave: ReleaseWave) -> int:
-    under_way = [name for name in wave.members if _has(state, name) and name not in state.verified]
-    return _limit(wave) - len(under_way)
-
-
-def _pointed(state: State, cluster: str) -> Pointer:
-    return Pointer(state.release.id, fallback(state, cluster))
 
 
 def fallback(state: State, cluster: str) -> str | None:
@@ -135,12 +220,17 @@ def fallback(state: State, cluster: str) -> str | None:
     candidates += [present.fallback] if present.fallback else []
     for name in candidates:
         release = state.releases.get(name)
-        if release is not None and _pod(release, cluster) != _pod(state.release, cluster):
+        if release is not None and not same_pods(release, state.release, cluster):
             return name
     return None
 
 
-def _pod(release: Release, cluster: str) -> str:
+def same_pods(one: Release | ReleaseFacts, other: Release | ReleaseFacts, cluster: str) -> bool:
+    """True if two releases run the same pods on a cluster: they differ in policy alone."""
+    return _pod(one, cluster) == _pod(other, cluster)
+
+
+def _pod(release: Release | ReleaseFacts, cluster: str) -> str:
     member = release.clusters.get(cluster)
     return f"{release.workload}/{member.pod if member else ''}"
 
