@@ -1,0 +1,394 @@
+"""What this project commits, on a real cluster: its example fleet, and the golden case of each feature.
+
+`moved` and `quick` are all that is changed on the way: the namespace is one of the test's own, addresses
+of metric servers lead to those of the rig, and minutes become seconds.
+"""
+
+import itertools
+import json
+import re
+import shutil
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import yaml
+from app import LIMIT, App, measurements
+from rig import Fleet, Member, kustomize, load
+from rig.kube import Object
+from rig.net import LOOPBACK
+from rig.rollouts import complete, observed
+
+from canaryfleet.models.release import Release
+
+PROJECT = Path(__file__).resolve().parents[2]
+GOLDEN = PROJECT / "tests" / "golden"
+CASES = tuple(path.name for path in sorted((GOLDEN / "cases").iterdir()))
+EXAMPLES = ("assistant", "embeddings", "fraud", "mcp-tools")
+EXAMPLE_PROMETHEUS = "http://prometheus.istio-system:9090"
+GOLDEN_PROMETHEUS = ("http://prometheus.monitoring:9090", "http://thanos.eu:10902")
+
+FASTER = 300  # 15 minutes are 3 seconds
+PAUSE = (1, 4)  # but no time is shorter or longer than this: a controller works in whole seconds
+BAKING = (3, 4)  # a bake measures beside everything, from the first deployment on: not too often
+WINDOW = (6, 10)  # Prometheus scrapes once a second, and a rate needs several samples
+SECONDS = {"s": 1, "m": 60, "h": 3600}
+
+
+def quick(objects: Sequence[Object]) -> list[Object]:
+    """The objects with their times divided by `FASTER`; changed in place, and nothing else is."""
+    for holder, key, least, most in itertools.chain.from_iterable(map(_times, objects)):
+        value = holder[key]
+        seconds = min(most, max(least, round(_seconds(value) / FASTER)))
+        holder[key] = seconds if isinstance(value, int) else f"{seconds}s"
+    return list(objects)
+
+
+def _times(one: Object) -> Iterator[tuple[Object, str, int, int]]:
+    """Where an object says how long something takes: the mapping, its key, and the limits.
+
+    Deadlines (`progressDeadlineSeconds`) stay as they are: on a busy machine they have to be generous.
+    """
+    if one["kind"] == "Rollout":
+        places = _rollout_times(one["spec"])
+    elif one["kind"] in {"AnalysisTemplate", "AnalysisRun"}:
+        places = [(metric, key) for metric in one["spec"]["metrics"] for key in ("interval", "initialDelay")]
+    else:
+        return
+    least, most = BAKING if one["kind"] == "AnalysisRun" else PAUSE
+    yield from ((holder, key, least, most) for holder, key in places if key in holder)
+    yield from ((argument, "value", *WINDOW) for argument in _windows(one["spec"]))
+
+
+def _rollout_times(spec: Object) -> list[tuple[Object, str]]:
+    strategy = spec["strategy"]
+    steps = strategy.get("canary", {}).get("steps", [])
+    return [
+        (spec, "minReadySeconds"),
+        (strategy.get("blueGreen", {}), "autoPromotionSeconds"),
+        *((step["pause"], "duration") for step in steps if "pause" in step),
+    ]
+
+
+def _windows(node: Any) -> Iterator[Object]:
+    if isinstance(node, dict):
+        if node.get("name") == "window" and "value" in node:
+            yield node
+        node = list(node.values())
+    if isinstance(node, list):
+        for item in node:
+            yield from _windows(item)
+
+
+def _seconds(text: str | int) -> int:
+    if isinstance(text, int):
+        return text
+    parts = re.findall(r"(\d+)([smh])", text)
+    assert "".join(map("".join, parts)) == text, f"not a duration: {text}"
+    return sum(int(number) * SECONDS[unit] for number, unit in parts)
+
+
+class Example(App):
+    """An app of this project's example fleet, with the overlays as they are committed, in a copy of it."""
+
+    def __init__(
+        self, fleet: Fleet, member: Member, root: Path, name: str, addresses: Mapping[str, str]
+    ) -> None:
+        self.committed = str(
+            yaml.safe_load((PROJECT / f"specs/{name}/canary.yaml").read_text())["metadata"]["namespace"]
+        )
+        self.addresses = {EXAMPLE_PROMETHEUS: fleet.prometheus, **addresses}
+        super().__init__(fleet, member, root, name, {})
+
+    def on(self, cluster: str) -> Release:
+        """From now on build the overlay of this cluster; the release that it points at."""
+        self.cluster = cluster
+        return self.frozen(self.pointed)
+
+    def next_release(self, version: str, old: str, new: str) -> Release:
+        """Edit the app's files (a text for another, the version in the spec), render, and point the cluster."""
+        spec = self.root / "specs" / self.name
+        for path in (path for path in spec.rglob("*.yaml") if path.is_file()):
+            text = re.sub(r"^version: .*$", f"version: {version}", path.read_text(), flags=re.MULTILINE)
+            path.write_text(text.replace(old, new))
+        self.cli("render")
+        return _pointed(self)
+
+    def built(self) -> list[Object]:
+        """The committed overlay's objects, in the test's own namespace and in seconds."""
+        return quick(load(self.moved(kustomize(self.overlays / "clusters" / self.cluster))))
+
+    def moved(self, text: str) -> str:
+        """Manifests with the app's namespace and the addresses of metric servers replaced."""
+        for old, new in self.addresses.items():
+            text = text.replace(old, new)
+        return re.sub(rf"\b{self.committed}\b", self.namespace, text)
+
+    def _repository(self) -> None:
+        for folder in ("specs", "clusters", "overlays"):
+            shutil.copytree(PROJECT / folder, self.root / folder)
+        settings = yaml.safe_load((PROJECT / "fleet.yaml").read_text())
+        del settings["freezes"]  # the test passes in December, too
+        self._settings("fleet.yaml", settings)
+        self.git("init", "-q", "-b", "main")
+        self.commit("the example fleet")
+
+
+class Case(App):
+    """A golden case: its files as they are, but for the namespace, Prometheus, and the version."""
+
+    def __init__(
+        self, fleet: Fleet, member: Member, root: Path, case: str, cluster: str, addresses: Mapping[str, str]
+    ) -> None:
+        self.case, self.cluster = case, cluster
+        self.addresses = {**dict.fromkeys(GOLDEN_PROMETHEUS, fleet.prometheus), **addresses}
+        super().__init__(fleet, member, root, "chat", {})
+
+    def release(self, version: str | None = None, **changes: Any) -> Release:
+        """Render the case with this version and an image of its own, and point the cluster at it."""
+        assert version
+        assert not changes
+        digest = version.replace(".", "").ljust(64, "0")
+        for path in (self.root / "specs").rglob("*.yaml"):
+            text = re.sub(r"^version: .*$", f"version: {version}", path.read_text(), flags=re.MULTILINE)
+            path.write_text(re.sub(r"@sha256:[0-9a-f]{64}", f"@sha256:{digest}", text))
+        self.cli("render")
+        return _pointed(self)
+
+    def built(self) -> list[Object]:
+        """What the real kustomize makes of the overlay, in seconds."""
+        return quick(super().built())
+
+    def _repository(self) -> None:
+        for source in (GOLDEN / "shared", GOLDEN / "cases" / self.case):
+            for item in source.iterdir():
+                if item.name != "expected":
+                    self._take(item)
+        for path in self.root.rglob("*.yaml"):
+            text = re.sub(r"\bnamespace: ai\b", f"namespace: {self.namespace}", path.read_text())
+            for old, new in self.addresses.items():
+                text = text.replace(old, new)
+            path.write_text(text)
+        self.git("init", "-q", "-b", "main")
+        self.commit(self.case)
+
+    def _take(self, item: Path) -> None:
+        target = (
+            self.root / ("" if item.name in {"fleet.yaml", "clusters"} else f"specs/{self.name}") / item.name
+        )
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if item.is_dir():
+            shutil.copytree(item, target, dirs_exist_ok=True)
+        else:
+            shutil.copy(item, target)
+
+
+class Server:
+    """Answers as an HTTP API of somebody else does: JSON by path; it remembers who asked for what."""
+
+    def __init__(self, answers: Mapping[str, object]) -> None:
+        self.answers = answers
+        self.asked: set[tuple[str, str]] = set()
+        self._server = ThreadingHTTPServer((LOOPBACK, 0), self._handler())
+        self.address = f"http://{LOOPBACK}:{self._server.server_address[1]}"
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+
+    def close(self) -> None:
+        """End the server."""
+        self._server.shutdown()
+        self._server.server_close()
+
+    def _handler(self) -> type[BaseHTTPRequestHandler]:
+        server = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                server.asked.add((self.path, self.headers.get("Authorization", "")))
+                body = json.dumps(server.answers.get(self.path)).encode()
+                self.send_response(200 if self.path in server.answers else 404)
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *args: object) -> None:
+                """Keep quiet."""
+
+        return Handler
+
+
+def secret(namespace: str, name: str, token: str) -> Object:
+    """A Secret that a spec names and Git doesn't have."""
+    metadata = {"name": name, "namespace": namespace}
+    return {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "stringData": {"token": token}}
+
+
+def _pointed(app: App) -> Release:
+    """Commit what was rendered, and point the app's cluster at the candidate; the release."""
+    candidate = str(yaml.safe_load((app.overlays / "candidate.yaml").read_text())["release"])
+    app.commit("render")
+    release = app.frozen(candidate)
+    wave = next(wave.name for wave in release.waves if app.cluster in wave.members)
+    while app.pointed != candidate:  # batch by batch; a batch of none is an error of `point`
+        app.cli("point", app.name, "--wave", wave, "--release", candidate, "--verified", "all")
+    app.commit(f"point at {candidate}")
+    return release
+
+
+# ---- what the stacks say of good pods ---------------------------------------------------------
+
+PER_SECOND = 200.0
+MILLISECONDS = (5, 10, 25, 50, 100, 250)  # of Istio's buckets; everything takes 10 to 25
+BUCKETS = ("0.005", "0.01", "0.025", "0.05", "0.1")  # of vLLM's; everything takes 0.01 to 0.025 s
+HISTOGRAMS = (
+    "vllm:time_to_first_token_seconds",
+    "vllm:inter_token_latency_seconds",
+    "vllm:e2e_request_latency_seconds",
+)
+COUNTERS = {  # of a pod, a second
+    "vllm:generation_tokens_total": 5000.0,
+    "mcp_server_operation_duration_seconds_count": PER_SECOND,
+    "payments_scored_total": PER_SECOND,
+    "payments_approved_total": 0.8 * PER_SECOND,
+    "chat_total": PER_SECOND,
+    "chat_sales": 0.1 * PER_SECOND,
+    "chat_bad_total": 0.0,
+}
+GAUGES = {"vllm:num_requests_waiting": 1.0, "vllm:kv_cache_usage_perc": 0.3, "chat_tokens": 50.0}  # of a pod
+WHOLE = {  # of a model, or of the app
+    "model_psi": 0.02,
+    "chat_queue": 1.0,
+    "chat_drift": 0.01,
+    "chat_accuracy": 0.95,
+    "chat_margin": 0.0,
+    "chat_rate": 0.0,
+    "chat_ms": 20.0,
+}
+
+
+def good(app: App, release: Release, template: str, service: str, per_second: float = PER_SECOND) -> None:
+    """Let Istio, vLLM and the app itself say, from now on, that the pods of a template do well."""
+    _requests(app, release, service, per_second)
+    share = per_second / PER_SECOND
+    pod = {"namespace": app.namespace, "pod": f"{app.name}-{template}-x2k4v"}
+    app.exporter.grow("vllm:request_success_total", per_second, finished_reason="stop", **pod)
+    for histogram, bound in itertools.product(HISTOGRAMS, (*BUCKETS, "+Inf")):
+        inside = per_second if float(bound) >= 0.025 else 0.0
+        app.exporter.grow(f"{histogram}_bucket", inside, le=bound, **pod)
+    for name, rate in COUNTERS.items():
+        app.exporter.grow(name, rate * share, **pod)
+    for name, value in GAUGES.items():
+        app.exporter.set(name, value, **pod)
+    for name, value in WHOLE.items():
+        app.exporter.set(name, value, app=app.name, model="fraud-gbm", cluster=app.cluster)
+
+
+def _requests(app: App, release: Release, service: str, per_second: float) -> None:
+    for reporter in ("source", "waypoint"):
+        labels = {
+            "reporter": reporter,
+            "destination_service_name": service,
+            "destination_service_namespace": app.namespace,
+            "destination_canonical_revision": release.clusters[app.cluster].pod,
+        }
+        answered = {"request_protocol": "grpc", "response_code": "200", "grpc_response_status": "0"}
+        app.exporter.grow("istio_requests_total", per_second, **answered, **labels)
+        for bound in (*MILLISECONDS, float("inf")):
+            inside = per_second if bound >= 25 else 0.0
+            le = "+Inf" if bound == float("inf") else str(bound)
+            app.exporter.grow("istio_request_duration_milliseconds_bucket", inside, le=le, **labels)
+
+
+# ---- what is asked of every canary ------------------------------------------------------------
+
+
+def follow(app: App, release: Release, timeout: float = 4 * LIMIT) -> None:
+    """Wait until the release has gone its whole way; where a step asks for a person, there is one."""
+    resumed: set[int] = set()
+
+    def done() -> bool:
+        status = app.status
+        assert not status.get("abort"), app.story()
+        stop = _waits_for_person(app.rollout) if app._carries(release) and observed(app.rollout) else None
+        if stop is not None and stop not in resumed:
+            resumed.add(stop)
+            app.promote()
+        return app._carries(release) and complete(app.rollout)
+
+    app.until_now(done, f"{release.id} has gone its whole way", timeout)
+
+
+def _waits_for_person(rollout: Object) -> int | None:
+    """The step at which only a person helps on (0 for blue-green)."""
+    reasons = {pause["reason"] for pause in rollout["status"].get("pauseConditions") or []}
+    strategy = rollout["spec"]["strategy"]
+    if "BlueGreenPause" in reasons and strategy["blueGreen"].get("autoPromotionEnabled") is False:
+        return 0
+    if "CanaryPauseStep" in reasons:
+        step: int = rollout["status"]["currentStepIndex"]
+        return step if strategy["canary"]["steps"][step].get("pause") == {} else None
+    return None
+
+
+def states(app: App, template: str | None = None) -> list[Object]:
+    """The Rollout's states that the watch has seen, of one template or of all; none is missed."""
+    return [
+        seen.object
+        for seen in app.seen()
+        if seen.object["kind"] == "Rollout"
+        and template in {None, seen.object.get("status", {}).get("currentPodHash")}
+    ]
+
+
+def refusals(app: App) -> list[str]:
+    """What the controller has ever called an invalid spec."""
+    conditions = [c for state in states(app) for c in state.get("status", {}).get("conditions", [])]
+    return sorted({c["message"] for c in conditions if "InvalidSpec" in (c["type"], c.get("reason"))})
+
+
+def steps_taken(app: App, template: str) -> list[int]:
+    """The steps of a template's canary in the order in which the controller took them."""
+    taken = [state["status"].get("currentStepIndex") for state in states(app, template)]
+    return [step for step, _ in itertools.groupby(step for step in taken if step is not None)]
+
+
+def took_every_step(app: App, template: str) -> None:
+    """The controller took the steps one after another, and gave the canary the weights that they say."""
+    steps = app.rollout["spec"]["strategy"]["canary"].get("steps", [])
+    assert steps_taken(app, template) == list(range(len(steps) + 1))
+    assert app.weights() == weights_in(app.rollout)
+
+
+def was_switched(app: App, stable: str, template: str) -> None:
+    """Blue-green: users had the old version until the new one stood behind the preview, then the new one."""
+    seen = [state["status"]["blueGreen"] for state in states(app, template)]
+    switches = [(one.get("activeSelector"), one.get("previewSelector")) for one in seen]
+    assert (stable, template) in switches
+    assert switches[-1] == (template, template)
+
+
+def weights_in(rollout: Object) -> list[int]:
+    """The weights that a canary of this Rollout goes through, from nothing to nothing."""
+    steps = rollout["spec"]["strategy"]["canary"].get("steps", [])
+    weights = [0, *(step["setWeight"] for step in steps if "setWeight" in step), 100, 0]
+    return [weight for weight, _ in itertools.groupby(weights)]
+
+
+def unproven(app: App, template: str) -> list[str]:
+    """What speaks against a template's analyses: each metric of a step has to pass, and no other may fail."""
+    app.until_now(
+        lambda: all(run.get("status", {}).get("completedAt") for run in app.runs(template=template)),
+        "the analyses have ended",  # a background one does so a moment after the Rollout is complete
+    )
+    found = []
+    for run in app.runs(template=template):
+        kind = run["metadata"]["labels"]["rollout-type"]
+        if run.get("status", {}).get("phase") != "Successful":
+            found.append(f"{kind} {run['metadata']['name']}: {run.get('status', {}).get('phase')}")
+        for metric in run["spec"]["metrics"]:
+            phases = [m["phase"] for m in measurements(run, metric["name"])]
+            bad = {"Failed", "Error"} & set(phases)
+            if bad or (kind != "Background" and "Successful" not in phases):
+                found.append(f"{kind} {metric['name']}: {phases}")
+    return found
