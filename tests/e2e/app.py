@@ -39,6 +39,8 @@ T = TypeVar("T")
 HERE = "here"  # the only cluster of an app's repository
 WAVE = "all"
 LIMIT = 90.0  # seconds that a condition may take on a busy machine
+WAKINGS = 10  # times that a controller is told again, over that time
+WOKEN = "e2e.canaryfleet.dev/woken"
 DIGEST = "0123456789abcdef" * 4
 LATENCIES = (5, 10, 25, 50, 100, 250, 500, 1000, 2500)  # bucket bounds of Istio's histogram, milliseconds
 ERROR_RATE = {"preset": "istio/error-rate", "promoteBelow": "1%", "rollbackAbove": "5%"}
@@ -286,11 +288,23 @@ class App:
         ]
 
     def promote(self) -> None:
-        """End the pause that the Rollout is in, as `kubectl argo rollouts promote` does."""
-        self.kube.patch_at(
-            f"{API}/namespaces/{self.namespace}/rollouts/{self.name}/status",
-            {"status": {"pauseConditions": None}},
-        )
+        """End the pause that the Rollout is in, as `kubectl argo rollouts promote` does.
+
+        Argo Rollouts 1.9 puts its own copy of a Rollout back into its cache, over a change that came at that
+        moment, and then sleeps until there is another one (1.10 does not): so it is woken until it acts.
+        """
+        path = f"{API}/namespaces/{self.namespace}/rollouts/{self.name}"
+        before, since = self.status, time.monotonic()
+        self.kube.patch_at(f"{path}/status", {"status": {"pauseConditions": None}})
+        for attempt in range(1, WAKINGS + 1):
+            try:
+                self.until(lambda rollout: _went_on(before, rollout), "it goes on", LIMIT / WAKINGS, since)
+            except WaitTimeoutError:
+                if attempt == WAKINGS:
+                    raise
+                self.kube.patch_at(path, {"metadata": {"annotations": {WOKEN: str(attempt)}}})
+            else:
+                return
 
     # ---- waiting ------------------------------------------------------------------------------
 
@@ -592,6 +606,15 @@ def measurements(run: Object, metric: str | None = None) -> list[Object]:
         if not result.get("dryRun") and metric in {None, result["name"]}
         for measurement in result.get("measurements", [])
     ]
+
+
+def _went_on(before: Object, rollout: Object) -> bool:
+    now = rollout.get("status", {})
+    if now.get("currentStepIndex") != before.get("currentStepIndex"):
+        return True
+    if now.get("pauseConditions"):
+        return bool(now["pauseConditions"] != before.get("pauseConditions"))
+    return not now.get("controllerPause")
 
 
 def answered_after(calls: Sequence[Call], moment: float) -> Counter[str]:
