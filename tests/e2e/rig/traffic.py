@@ -6,10 +6,10 @@ Services and DestinationRule subsets select it just as they would select the pod
 """
 
 import json
+import socketserver
 import threading
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -37,47 +37,57 @@ OWNED = "e2e.canaryfleet.dev/endpoint"
 UNHASHED = "unhashed"
 
 
-class Backend:
+class Backend(socketserver.ThreadingTCPServer):
     """An HTTP server that answers with its name and remembers what it was asked.
 
-    Tests are other processes: they read what it was asked at `/.seen`, beside Envoy.
+    Tests are other processes: they read what it was asked at `/.seen`, beside Envoy. It knows no more of HTTP
+    than Envoy needs, since all backends of a fleet share one interpreter. What is being answered when it is
+    closed goes on.
     """
+
+    daemon_threads = True
+    request_queue_size = 128
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.requests: list[dict[str, str]] = []
-        self._server = ThreadingHTTPServer((LOOPBACK, 0), self._handler())
-        self.port = int(self._server.server_address[1])
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        super().__init__((LOOPBACK, 0), _Handler)
+        self.port = int(self.server_address[1])
+        threading.Thread(target=self.serve_forever, daemon=True).start()
 
     def close(self) -> None:
-        """End the server."""
-        self._server.shutdown()
-        self._server.server_close()
+        """Accept no more."""
+        self.shutdown()
+        self.server_close()
 
-    def _handler(self) -> type[BaseHTTPRequestHandler]:
-        backend = self
+    def handle_error(self, request: object, client_address: object) -> None:
+        """A proxy that hangs up is no news."""
 
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-            disable_nagle_algorithm = True
 
-            def do_GET(self) -> None:
-                if self.path == SEEN:
-                    return self._answer(json.dumps(backend.requests).encode())
-                backend.requests.append({"path": self.path, **dict(self.headers.items())})
-                return self._answer(backend.name.encode())
+class _Handler(socketserver.StreamRequestHandler):
+    server: Backend
+    disable_nagle_algorithm = True
 
-            def _answer(self, body: bytes) -> None:
-                self.send_response(200)
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
+    def handle(self) -> None:
+        """Answer one request after the other."""
+        while request := self._request():
+            body = self.server.name
+            if request["path"] == SEEN:
+                body = json.dumps(self.server.requests)
+            else:
+                self.server.requests.append(request)
+            self.wfile.write(f"HTTP/1.1 200 OK\r\nContent-Length: {len(body)}\r\n\r\n{body}".encode())
 
-            def log_message(self, *args: object) -> None:
-                """Keep quiet."""
-
-        return Handler
+    def _request(self) -> dict[str, str] | None:
+        words = self.rfile.readline().decode("latin-1").split()
+        if len(words) != 3:
+            return None
+        headers = {}
+        while line := self.rfile.readline().decode("latin-1").strip():
+            name, _, value = line.partition(":")
+            headers[name] = value.strip()
+        self.rfile.read(int(headers.get("content-length", 0)))
+        return {"path": words[1], **headers}
 
 
 @dataclass(frozen=True)
