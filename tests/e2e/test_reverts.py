@@ -1,0 +1,140 @@
+"""Going back: the same lines of the overlay as they were, whatever the canary was doing."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from app import ANALYSIS, App, answered_after, measurements
+from rig.rollouts import canary_weight, phase
+
+from canaryfleet.models.release import Release
+
+Make = Callable[..., App]
+ENDLESS = {**ANALYSIS, "minimumSamples": 1_000_000, "count": 100}  # its step analysis goes on and on
+WEIGHT = [{"weight": "20%", "for": "manual"}]
+KINDS: Mapping[str, list[dict[str, Any]]] = {
+    "mirror": [{"mirror": "50%", "for": "manual"}, *WEIGHT],
+    "header": [{"header": {"x-group": "internal"}, "for": "manual"}, *WEIGHT],
+    "weight": [{"weight": "20%", "for": "10m"}],
+    "manual": WEIGHT,
+}
+
+
+def first(make_app: Make, **changes: Any) -> tuple[App, Release]:
+    """An app with its first release, synced with pruning."""
+    app = make_app(**{"analysis": ENDLESS, "exposure__idempotent": True, **changes})
+    app.pruned = True
+    release = app.deploy("1.0.0")
+    app.serve(release)
+    app.until_healthy(release)
+    return app, release
+
+
+def revert(app: App, release: Release, record_property: Callable[[str, object], None], what: str) -> None:
+    """Point back, and check that the Rollout is Healthy at once and has run nothing for it."""
+    before = {run["metadata"]["name"] for run in app.runs("Step")}
+    left = app.who(app.current)
+    app.point(release.id)
+    with app.member.client.stream(app.host) as calls:
+        app.sync()
+        applied, asked = app.applied[-1][0], len(app.seen())
+        app.until_healthy(release)
+        app.member.client.wait_for(app.host, app.who(app.stable))
+    since = [seen for seen in app.seen()[asked:] if seen.object["kind"] == "Rollout"]
+    assert not app.status.get("abort")
+    assert not app.status.get("pauseConditions")
+    assert not [run for run in app.runs("Step") if run["metadata"]["name"] not in before]
+    # no step of the way back is walked: the weight only falls
+    weights = [w for seen in since if (w := canary_weight(seen.object)) is not None]
+    assert weights == sorted(weights, reverse=True)
+    last = max((call.at for call in calls if call.who != app.who(app.stable)), default=applied)
+    record_property(f"seconds until the last answer of the canary after the revert of {what}", last - applied)
+    assert set(answered_after(calls, last + 0.001)) <= {app.who(app.stable)}
+    assert {call.who for call in calls} <= {app.who(app.stable), left}
+    static = {f"{app.namespace}-{app.name}-primary"}
+    assert set(app.routes()) == static
+
+
+def test_a_revert_in_the_middle_of_any_step_serves_everybody_the_old_version_at_once(
+    make_app: Make, record_property: Callable[[str, object], None]
+) -> None:
+    app, release = first(make_app, exposure__steps=KINDS["manual"])
+    stable, pods = app.stable, {pod["metadata"]["uid"] for pod in app.pods()}
+    for number, (kind, steps) in enumerate(KINDS.items(), 1):
+        bad = app.deploy(f"1.{number}.0", exposure__steps=steps)
+        app.serve(bad)
+        app.until_new(bad)
+        app.until_paused()
+        if kind == "header":
+            app.until_now(lambda: any("-header" in name for name in app.routes()), "the header's route")
+        revert(app, release, record_property, kind)
+        assert app.stable == stable
+    assert pods <= {pod["metadata"]["uid"] for pod in app.pods()}, "stable pods were restarted"
+
+
+def test_a_revert_while_an_analysis_measures_ends_it_and_starts_no_other(
+    make_app: Make, record_property: Callable[[str, object], None]
+) -> None:
+    app, release = first(make_app, exposure__steps=[{"weight": "20%", "for": "1s"}])
+    bad = app.deploy("1.1.0")
+    app.serve(bad)
+    app.until_new(bad)
+    app.until_run("Step", "Running")
+    app.measured("Step", 2)
+    revert(app, release, record_property, "analysis")
+    app.until_now(
+        lambda: all(
+            run["status"]["phase"] != "Running"
+            for run in app.runs()
+            if run["metadata"].get("ownerReferences")
+        ),
+        "no analysis is left",
+    )
+
+
+def test_a_revert_after_an_abort_clears_it_and_the_next_release_runs_its_steps(
+    make_app: Make, record_property: Callable[[str, object], None]
+) -> None:
+    app, release = first(make_app, exposure__steps=[{"weight": "20%", "for": "3s"}], analysis=ANALYSIS)
+    bad = app.deploy("1.1.0")
+    app.serve(bad, errors=0.5)
+    app.until_aborted()
+    app.until_now(lambda: phase(app.rollout) == "Degraded", "Degraded")
+    revert(app, release, record_property, "an aborted canary")
+    app.serve(bad, per_second=0)
+    good = app.deploy("1.2.0")
+    app.serve(good)
+    app.until_new(good)
+    app.until_healthy(good)
+    steps = app.runs("Step", app.stable)
+    assert [run["status"]["phase"] for run in steps] == ["Successful"]
+    assert measurements(steps[0])
+
+
+def test_a_revert_after_an_inconclusive_pause_needs_nobody_in_the_cluster(
+    make_app: Make, record_property: Callable[[str, object], None]
+) -> None:
+    analysis = {**ANALYSIS, "count": 3}
+    app, release = first(make_app, exposure__steps=[{"weight": "20%", "for": "3s"}], analysis=analysis)
+    unclear = app.deploy("1.1.0")
+    app.serve(unclear, errors=0.02)
+    app.until_paused("InconclusiveAnalysisRun")
+    revert(app, release, record_property, "an inconclusive canary")
+
+
+def test_two_releases_back_is_as_fast_as_one(
+    make_app: Make, record_property: Callable[[str, object], None]
+) -> None:
+    quick = [{"weight": "50%", "for": "2s"}]
+    app, oldest = first(make_app, exposure__steps=quick, analysis={"metrics": []})
+    for version in ("1.1.0", "1.2.0"):
+        app.until_healthy(app.deploy(version))
+    newest = app.stable
+    app.point(oldest.id)
+    app.sync()
+    app.until_healthy(oldest)
+    assert app.stable != newest
+    assert not app.runs("Step")
+    weights = app.weights()
+    record_property("weights on the way two releases back", weights)
+    # two canaries of one step each went forward; the way back took no step
+    assert weights.count(50) == 2
