@@ -86,6 +86,11 @@ def measured(app: App, name: str) -> list[Object]:
     return measurements(run)
 
 
+def values_of(run: Object) -> list[str]:
+    """What a run has measured, as it stands in its status."""
+    return [one.get("value", "") for one in measurements(run)]
+
+
 def values(app: App, name: str) -> list[float]:
     """The numbers that a run has measured; each `[x]`, as Prometheus' provider writes it."""
     return [float(m["value"].strip("[]")) for m in measured(app, name) if m.get("value", "[]") != "[]"]
