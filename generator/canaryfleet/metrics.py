@@ -44,6 +44,16 @@ REQUIRED: dict[str, tuple[str, ...]] = {
     "influxdb": ("query",),
     "skywalking": ("query",),
     "job": ("spec",),
+    "kayenta": (
+        "address",
+        "application",
+        "canaryConfigName",
+        "configurationAccountName",
+        "metricsAccountName",
+        "scopes",
+        "storageAccountName",
+        "threshold",
+    ),
 }
 PROVIDERS_ARE_ARGO = "see Argo Rollouts' documentation of the provider"
 SELF_JUDGING = frozenset({"job", "kayenta"})

@@ -69,7 +69,7 @@ def _named(item: Object, world: World) -> Iterator[Violation]:
 
 
 def _labelled(item: Object, world: World) -> Iterator[Violation]:
-    """Labels and annotations of objects and of pods (CF202)."""
+    """Labels and annotations of objects and of pods, and the labels of nodes that pods ask for (CF202)."""
     canary: Path = ("spec", "strategy", "canary")
     places: tuple[Path, ...] = (
         ("metadata",),
@@ -80,6 +80,7 @@ def _labelled(item: Object, world: World) -> Iterator[Violation]:
     for path in places:
         yield from _label_faults(item, (*path, "labels"), "label", "a label")
         yield from _label_faults(item, (*path, "annotations"), "annotation", "an annotation")
+    yield from _label_faults(item, ("spec", "template", "spec", "nodeSelector"), "label", "a label")
 
 
 def _label_faults(item: Object, path: Path, word: str, one: str) -> Iterator[Violation]:
