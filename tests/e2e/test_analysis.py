@@ -1,5 +1,6 @@
 """A bad release goes back, a doubtful one waits for a person, and only proof promotes."""
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
