@@ -79,8 +79,8 @@ def _narrow_status(status: Raw) -> None:
             *(item for result in status["metricResults"] for item in result.get("measurements", ())),
         ]
         for item in texts:
-            if "message" in item:
-                item["message"] = TERMINATED if TERMINATED in item["message"] else ""
+            if TERMINATED in item.pop("message", ""):
+                item["message"] = TERMINATED
         return
     for item in (status, *status.get("conditions", ())):
         if "message" in item:
