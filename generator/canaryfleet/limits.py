@@ -110,8 +110,11 @@ def _forward(
 
 def state(facts: Facts, release: ReleaseFacts, pointers: Mapping[str, Pointer] | None = None) -> State:
     """What the rules of pointing look at, for one release on main, or with other pointers."""
-    situation = facts.situation
-    after = facts.pointers if pointers is None else pointers
+    if pointers is None:
+        if release.id not in facts.states:
+            facts.states[release.id] = state(facts, release, facts.pointers)
+        return facts.states[release.id]
+    situation, after = facts.situation, pointers
     known = [name for name, pointer in after.items() if facts.pointers.get(name) == pointer]
     proven = {
         name

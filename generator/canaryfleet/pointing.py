@@ -6,6 +6,7 @@ clusters known to be verified on what they have. Without evidence nothing goes p
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
+from functools import cache
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -175,7 +176,7 @@ def failures(state: State, wave: ReleaseWave) -> list[Reason]:
 
 def limit_of_failures(wave: ReleaseWave) -> int:
     """maxFailures in clusters; a percentage rounds down, so that a small wave tolerates none."""
-    return count_or_percent(wave.maxFailures, len(wave.members), rounding="down")
+    return _down(wave.maxFailures, len(wave.members))
 
 
 def is_under_way(state: State, cluster: str) -> bool:
@@ -203,7 +204,12 @@ def limit(wave: ReleaseWave) -> int:
     """maxConcurrency in clusters; a percentage rounds down, but one is always possible."""
     if wave.maxConcurrency is None:
         return len(wave.members)
-    return max(1, count_or_percent(wave.maxConcurrency, len(wave.members), rounding="down"))
+    return max(1, _down(wave.maxConcurrency, len(wave.members)))
+
+
+@cache
+def _down(value: int | str, total: int) -> int:
+    return count_or_percent(value, total, rounding="down")
 
 
 def fallback(state: State, cluster: str) -> str | None:

@@ -13,7 +13,7 @@ from canaryfleet.models.decision import Merged, Move, Proof, ReleaseFacts, Situa
 from canaryfleet.models.observation import Verdict
 from canaryfleet.models.release import ReleaseWave
 from canaryfleet.overlay import Pointer
-from canaryfleet.pointing import bars_on, excused_now, limit_of_failures
+from canaryfleet.pointing import State, bars_on, excused_now, limit_of_failures
 from canaryfleet.quantity import seconds
 from canaryfleet.verdict import SKEW
 
@@ -47,6 +47,8 @@ class Facts(NamedTuple):
     """Place in the history of the commit that last ended a release."""
     waves: Mapping[str, Mapping[str, ReleaseWave]]
     """Wave by release and cluster."""
+    states: dict[str, State]
+    """What `limits.state` found before, by release."""
 
 
 def gather(situation: Situation) -> Facts:
@@ -68,7 +70,7 @@ def gather(situation: Situation) -> Facts:
         for id, release in situation.releases.items()
     }
     pointers = {name: Pointer(item.release, item.fallback) for name, item in situation.pointers.items()}
-    return Facts(situation, pointers, placed, by_bot, recorded, ended, waves)
+    return Facts(situation, pointers, placed, by_bot, recorded, ended, waves, {})
 
 
 def seen(facts: Facts, cluster: str) -> Verdict | None:
