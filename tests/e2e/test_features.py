@@ -1,0 +1,162 @@
+"""Each feature of the spec, as its golden case has it: accepted, Healthy, and a second release goes its way."""
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+from replay import (
+    CASES,
+    GOLDEN,
+    Case,
+    Server,
+    follow,
+    good,
+    refusals,
+    secret,
+    steps_taken,
+    took_every_step,
+    unproven,
+    was_switched,
+)
+from rig import Fleet, Member, kustomize, load
+from rig.cluster import crd_files
+from rig.kube import Object
+
+from canaryfleet.metrics import REQUIRED
+from conftest import VERSIONS
+
+CLUSTERS = {  # the cluster that the case is about, where that isn't the first
+    "adopt": "us-1",
+    "autoscaler": "us-1",
+    "overrides-and-variables": "us-1",
+}
+SERVICES = {"base-deployment": "chat-server"}  # where it isn't named as the app
+UNMEASURABLE = {
+    "providers": "asks Datadog, New Relic, Wavefront, CloudWatch, Graphite, InfluxDB, SkyWalking, Kayenta and a "
+    "plugin, none of which is here: the canary begins, and goes back when its analysis ends in an error",
+}
+GOING = [name for name in CASES if name not in UNMEASURABLE]
+DESK, COMPLAINTS, TOKEN = "https://desk.example", "/chat?key=a-token", "a-token"
+
+
+@pytest.fixture
+def desk() -> Iterator[Server]:
+    """A server in place of the one that the case `blue-green` asks."""
+    server = Server({COMPLAINTS: {"open": 1}})
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def case(
+    name: str, fleet: Fleet, member: Member, tmp_path: Path, keep: Callable[[Case], Case], desk: Server
+) -> Case:
+    """A golden case in a repository of its own, its first release healthy and answering."""
+    root = tmp_path / "repository"
+    app = keep(Case(fleet, member, root, name, CLUSTERS.get(name, "eu-1"), {DESK: desk.address}))
+    _outfit(app)
+    first = app.release("1.0.0")
+    app.apply([*_needed(app), *app.built()])
+    app.until_healthy(first)
+    good(app, first, app.stable, SERVICES.get(name, app.name))
+    return app
+
+
+@pytest.mark.parametrize("name", GOING)
+def test_a_release_with_this_feature_goes_its_whole_way(case: Case, name: str, desk: Server) -> None:
+    stable = case.stable
+    second = case.deploy("1.1.0")
+    canary = case.until_new(second)
+    good(case, second, canary, SERVICES.get(name, case.name))
+    follow(case, second)
+    assert refusals(case) == []
+    assert case.stable == canary
+    assert unproven(case, canary) == []
+    if second.strategy == "canary":
+        took_every_step(case, canary)
+    else:
+        was_switched(case, stable, canary)
+
+
+@pytest.mark.parametrize("name", UNMEASURABLE)
+def test_a_release_measured_by_what_is_absent_begins(case: Case, name: str) -> None:
+    second = case.deploy("1.1.0")
+    canary = case.until_new(second)
+    case.until_weight(20)
+    assert refusals(case) == []
+    assert steps_taken(case, canary)[:2] == [0, 1]
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_lint_asks_for_what_the_api_server_requires_of_a_provider(version: str) -> None:
+    template = next(path for path in crd_files(version) if path.name == "analysis-template-crd.yaml")
+    schema = yaml.safe_load(template.read_text())["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
+    for part in ("spec", "metrics", "items", "provider"):
+        schema = schema["items"] if part == "items" else schema["properties"][part]
+    required = {name: set(field.get("required", ())) for name, field in schema["properties"].items()}
+    assert required["kayenta"]
+    missing = {name: fields - set(REQUIRED.get(name, ())) for name, fields in required.items()}
+    assert {name: fields for name, fields in missing.items() if fields} == {}
+
+
+def test_everything_that_is_generated_is_accepted_by_the_api_server(fleet: Fleet) -> None:
+    """All clusters' overlays of all cases, as the golden trees have them; on both releases' definitions."""
+    overlays = sorted(GOLDEN.glob("cases/*/expected/clusters/*"))
+    assert len(overlays) >= 3 * len(CASES)
+    objects = {json.dumps(one): one for overlay in overlays for one in load(kustomize(overlay))}
+    for version in VERSIONS:
+        kube = fleet.on(version, "cases").kube
+        for namespace in {one["metadata"]["namespace"] for one in objects.values()}:
+            kube.ensure_namespace(namespace)
+        said = kube.apply(list(objects.values()), "--dry-run=server", "--validate=strict").splitlines()
+        assert len(said) == len(objects)
+
+
+def _outfit(app: Case) -> None:
+    """Give the cluster what the pods of the cases ask for: labels of nodes (they stay), and a volume."""
+    labels = {"accelerator": "h100", "example.com/pool": "edge"}
+    app.kube.patch_at("/api/v1/nodes/fake-0", {"metadata": {"labels": labels}})
+    if app.case == "pod":
+        objects = _volume(app.namespace)
+        app.apply(objects)
+        for one in objects:  # nobody here would ever take the finalizers from a volume and its claim
+            app.kube.patch_at(app.kube.path_of(one), {"metadata": {"finalizers": None}})
+
+
+def _volume(namespace: str) -> list[Object]:
+    """A volume and the claim `models`, bound as the volume controller binds them."""
+    size = {"storage": "1Gi"}
+    metadata = {"name": "models", "namespace": namespace}
+    volume = {"capacity": size, "accessModes": ["ReadOnlyMany"], "hostPath": {"path": "/models"}}
+    claim = {
+        "accessModes": ["ReadOnlyMany"],
+        "resources": {"requests": size},
+        "volumeName": namespace,
+        "storageClassName": "",
+    }
+    bound = {"annotations": {"pv.kubernetes.io/bind-completed": "yes"}}
+    return [
+        {
+            "apiVersion": "v1",
+            "kind": "PersistentVolume",
+            "metadata": {"name": namespace},
+            "spec": {**volume, "claimRef": {**metadata, "apiVersion": "v1", "kind": "PersistentVolumeClaim"}},
+        },
+        {
+            "apiVersion": "v1",
+            "kind": "PersistentVolumeClaim",
+            "metadata": {**metadata, **bound},
+            "spec": claim,
+        },
+    ]
+
+
+def _needed(app: Case) -> list[Object]:
+    """What the cases name and the people of a cluster provide."""
+    foreign = {one["metadata"]["namespace"] for one in app.built()} - {app.namespace}
+    return [
+        *({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}} for name in foreign),
+        *(secret(app.namespace, name, TOKEN) for name in ("desk", "quality-api")),
+    ]
