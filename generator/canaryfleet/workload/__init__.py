@@ -16,7 +16,7 @@ from canaryfleet.workload.base import from_base
 from canaryfleet.workload.config import content_named, mount, own_config
 from canaryfleet.workload.image import from_image
 from canaryfleet.workload.objects import Object, Workload
-from canaryfleet.workload.pod import add_env, add_lifecycle, add_model, add_resources, pinned
+from canaryfleet.workload.pod import add_env, add_lifecycle, add_model, add_resources, drop_empty, pinned
 
 IMAGE_ONLY = (
     "command", "args", "ports", "serviceAccount", "imagePullSecrets", "labels", "annotations", "nodeSelector",
@@ -61,6 +61,7 @@ def build(spec: Canary, base: Sequence[Object] | None, files: Mapping[str, bytes
     config = tuple(carried_config) + tuple(own.values())
     if issues:
         return Built(None, tuple(issues))
+    drop_empty(template)
     digest = stamp(template)
     return Built(parts._replace(template=template, config=config, carried=tuple(carried), digest=digest), ())
 

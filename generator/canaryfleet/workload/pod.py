@@ -95,6 +95,32 @@ def resource_block(limits: Mapping[str, Any], requests: Mapping[str, Any]) -> Ob
     return {key: {name: str(value) for name, value in part.items()} for key, part in block.items() if part}
 
 
+OPTIONAL = ("resources", "securityContext", "affinity")
+
+
+def drop_empty(template: Object) -> None:
+    """Leave out maps that say nothing: an empty one is as good as none, but can't follow a full one.
+
+    Of a Rollout the API server makes null out of it in a server-side apply, and refuses that (a Deployment
+    is accepted).
+    """
+    spec = template["spec"]
+    for part in (spec, *spec.get("containers", ()), *spec.get("initContainers", ())):
+        for key in OPTIONAL:
+            if key not in part:
+                continue
+            part[key] = _without_empty(part[key])
+            if part[key] == {}:
+                del part[key]
+
+
+def _without_empty(value: Any) -> Any:
+    if not isinstance(value, dict):
+        return value
+    kept = {key: _without_empty(item) for key, item in value.items()}
+    return {key: item for key, item in kept.items() if item != {}}
+
+
 PRE_STOP = 10  # seconds for endpoints and proxies to learn that a pod is leaving
 
 PROBE_PERIOD = 5
@@ -174,6 +200,7 @@ def pod(workload: Workload, overrides: Sequence[Override], variables: Mapping[st
     for key in SUBSTITUTED:
         if names(container.get(key)):
             container[key] = substitute_all(container[key], variables.get)
+    drop_empty(template)
     digest = stamp(template)
     template["metadata"]["labels"][REVISION_LABEL] = digest
     template["metadata"]["annotations"] |= {WORKLOAD_ANNOTATION: workload.digest, POD_ANNOTATION: digest}
