@@ -17,10 +17,12 @@ from canaryfleet.models.release import Release, ReleaseMetric
 Word = Literal["good", "bad", "neither"]
 PHASES: dict[str, Word] = {"Successful": "good", "Failed": "bad"}
 CONDITION = re.compile(r"([<>]) (-?[0-9]+(?:\.[0-9]+)?)")
-NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?")
+_NUMBER = r"[+-]?[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?"
+NUMBER = re.compile(rf"\[({_NUMBER})\]|\"?({_NUMBER})\"?")
 COMPARE: dict[str, Callable[[float, float], bool]] = {"<": operator.lt, ">": operator.gt}
 GUARD = "-guard"  # after a blue-green switch: the metric from the first second on, for proof of bad only
 STABLE = "-stable"  # the same of the stable version, measured beside it
+DRIFT = timedelta(seconds=5)  # objects are dated by API servers, what happens to them by the controller
 RESOLUTION = timedelta(seconds=2)  # of the cluster's timestamps, which have whole seconds, at both ends
 
 
@@ -138,9 +140,14 @@ class Judged(NamedTuple):
         return bad[min(max(0, over), len(bad) - 1)] if len(bad) > over and bad else None
 
     @property
+    def sound(self) -> bool:
+        """Nothing speaks against it: the controller's own word on the metric, and what was measured."""
+        return self.seen.phase in ("Running", "Successful") and self.beyond is None
+
+    @property
     def good(self) -> bool:
-        """It ends with as many good ones in a row as the run asks for, and is not beyond the limit."""
-        return len(self.run_of_good) >= max(1, self.seen.successes) and self.beyond is None
+        """It ends with as many good ones in a row as the run asks for, and nothing speaks against it."""
+        return self.sound and len(self.run_of_good) >= max(1, self.seen.successes)
 
 
 def judged(release: Release, run: Run) -> dict[str, Judged]:
@@ -158,13 +165,12 @@ def judged(release: Release, run: Run) -> dict[str, Judged]:
 
 
 def proven(release: Release, run: Run, metrics: dict[str, Judged]) -> bool:
-    """Whether a run of steps or preview proves all that it has to: as many good ones in a row as it asks for.
+    """Whether a run of steps or preview proves all that it has to, with as many good ones in a row as it asks for.
 
     A run that was told to stop reads Successful without a measurement (argo-rollouts.md D5); so it never does.
     """
-    return not run.terminated and all(
-        name in metrics and metrics[name].only(run.created).good for name in needed(release, run.role)
-    )
+    over = run.phase == "Successful" and not run.terminated
+    return over and _all(needed(release, run.role), metrics, lambda item: item.only(run.created - DRIFT).good)
 
 
 def watched(release: Release, run: Run, metrics: dict[str, Judged]) -> bool:
@@ -173,12 +179,19 @@ def watched(release: Release, run: Run, metrics: dict[str, Judged]) -> bool:
     A metric that no step measures has to have been good at its end.
     """
     elsewhere = needed(release, "steps")
-    return run.phase in ("Running", "Successful") and all(
-        name in metrics
-        and metrics[name].beyond is None
-        and (metrics[name].seen.count > 0 if name in elsewhere else metrics[name].only(run.created).good)
-        for name in needed(release, "background")
-    )
+
+    def looked(item: Judged) -> bool:
+        own = item.seen.name not in elsewhere
+        return item.only(run.created - DRIFT).good if own else item.seen.count > 0
+
+    under_way = run.phase in ("Running", "Successful")
+    return under_way and _all(needed(release, "background"), metrics, looked)
+
+
+def _all(names: frozenset[str], metrics: dict[str, Judged], test: Callable[[Judged], bool]) -> bool:
+    """All that are asked for are there and pass, and nothing speaks against any other."""
+    passed = all(name in metrics and test(metrics[name]) for name in names)
+    return passed and all(item.sound for item in metrics.values())
 
 
 def covered(judged: Judged) -> timedelta:

@@ -15,7 +15,7 @@ from msgspec import to_builtins
 
 from canaryfleet import evidence as measures
 from canaryfleet.digest import digest
-from canaryfleet.evidence import Contradiction, Judged
+from canaryfleet.evidence import DRIFT, Contradiction, Judged
 from canaryfleet.models.observation import (
     Basis,
     CrashEvidence,
@@ -125,21 +125,16 @@ class Case:
     @property
     def _bound(self) -> Iterator[Run]:
         current = self.live.current
-        begin = _latest(current.created if current else None, self._promoted)
+        promoted = self.expected.promoted - SKEW if self.expected.promoted else None
         for run in sorted(self.seen.runs, key=lambda run: run.created):
-            whose = (run.release, run.pod) == (self.release.id, self.pod)
+            whose = (run.release, run.pod, run.cluster) == (self.release.id, self.pod, self.expected.cluster)
             which = run.role == "bake" or (
                 current is not None
                 and (run.hash, run.revision) == (current.hash, self.live.revision)
-                and begin is not None
-                and run.created >= begin
+                and run.created >= current.created
             )
-            if whose and which:
+            if whose and which and (promoted is None or run.created >= promoted):
                 yield run
-
-    @property
-    def _promoted(self) -> datetime | None:
-        return self.expected.promoted - SKEW if self.expected.promoted else None
 
     def runs(self, role: str) -> list[Run]:
         """This rollout's runs of a role."""
@@ -254,7 +249,20 @@ def _timely(case: Case) -> Said | None:
         return Said("Clock", f"read from {seen.began} to {seen.ended}, and now it is {case.now}")
     if case.now - seen.began > case.fresh:
         return Said("Stale", f"read at {seen.began}, longer than {case.fresh} ago")
+    last = _latest(*_stamps(case.seen))
+    if last is not None and last > seen.ended + SKEW:
+        return Said("Clock", f"the cluster speaks of {last}, and it was read until {seen.ended}")
     return None
+
+
+def _stamps(seen: Observation) -> Iterator[Time | None]:
+    """The cluster's own timestamps, which time is reckoned by."""
+    if seen.live is not None:
+        yield from (seen.live.created, seen.live.changed)
+        yield from (version.created for version in (seen.live.current,) if version)
+    for run in seen.runs:
+        yield run.created
+        yield from (one.ended or one.began for metric in run.metrics for one in metric.measurements)
 
 
 def _identity(case: Case) -> Said | None:
@@ -290,7 +298,7 @@ def _synced(case: Case) -> Said | None:
     live, release = case.live, case.release
     if live.release != release.id:
         return Said("NotSynced", f"it has {live.release or 'no release of canaryfleet'}")
-    if live.pod != case.pod or live.strategy != release.strategy:
+    if (live.pod, live.workload, live.strategy) != (case.pod, release.workload, release.strategy):
         return Said("OtherPods", f"its pods are {live.pod}, and should be {case.pod}")
     if live.strategy == "canary" and live.steps != release.steps:
         return Said("OtherSteps", "its steps are not those of the release")
@@ -315,7 +323,8 @@ def _hash(case: Case) -> Said | None:
     live, current = case.live, case.live.current
     if current is None:
         return Said("VersionMissing", "the status names a version that was not seen")
-    if current.pod != case.pod or live.revision is None or current.revision != live.revision:
+    same = (current.pod, current.workload) == (case.pod, case.release.workload)
+    if not same or live.revision is None or current.revision != live.revision:
         return Said("OldVersion", f"the status is about {current.hash}, whose pods are {current.pod}")
     return None
 
@@ -389,11 +398,13 @@ def _under_way(case: Case) -> Said | None:
         )
     if live.strategy == "canary" and live.steps and live.step != len(live.steps):
         return Said("Stepping", f"step {live.step} of {len(live.steps)}", case.carried)
-    enough = current is not None and live.replicas > 0 and current.replicas == live.replicas
-    if not enough or live.phase != "Healthy" or min(live.updated, live.available) < live.replicas:
+    if current is None or live.replicas < 1 or current.replicas != live.replicas:
+        return Said("NotAvailable", f"{live.replicas} pods are wanted", case.carried)
+    if live.phase != "Healthy" or min(live.updated, live.available) < live.replicas:
         return Said("NotAvailable", live.message or f"phase {live.phase}", case.carried)
-    if current is None or current.available < live.replicas:
-        return Said("NotAvailable", "its pods are not all available", case.carried)
+    ready = sum((pod.hash, pod.pod, pod.ready) == (current.hash, case.pod, True) for pod in case.seen.pods)
+    if min(current.available, ready) < live.replicas:
+        return Said("NotAvailable", f"{ready} of {live.replicas} pods are ready", case.carried)
     if live.weight != 100:
         return Said("Stepping", f"it has {live.weight}% of the traffic", case.carried)
     if live.changed is None:
@@ -444,7 +455,7 @@ def _unproven(case: Case) -> Said | None:
     steps = {run.step: run for run in case.runs("steps")}
     for what, step in _asked(case):
         found = steps.get(step) if what == "steps" else next(iter(case.runs(what)), None)
-        if found is None or case.live.changed is None or found.created > case.live.changed:
+        if found is None or case.live.changed is None or found.created > case.live.changed + DRIFT:
             return Said(
                 "RunMissing", f"no {what} analysis" + (f" of step {step}" if step is not None else "")
             )

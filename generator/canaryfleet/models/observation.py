@@ -155,6 +155,7 @@ class Run(Model, frozen=True, kw_only=True):
     terminated: Annotated[bool, Meta(description="It was told to stop, or says that it was.")] = False
     release: str | None = None
     pod: Annotated[str | None, Meta(description="Pod digest that its queries ask for.")] = None
+    cluster: Annotated[str | None, Meta(description="Cluster that its queries ask for.")] = None
     hash: Annotated[str | None, Meta(description="Version that it was made for, and asks for.")] = None
     revision: int | None = None
     metrics: tuple[Measured, ...] = ()

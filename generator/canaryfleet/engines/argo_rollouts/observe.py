@@ -12,8 +12,9 @@ from typing import Any, Literal
 from msgspec import ValidationError, convert, to_builtins
 
 from canaryfleet.engines.argo_rollouts import shapes
-from canaryfleet.engines.argo_rollouts.analysis import CANARY_HASH, RETENTION, REVISION
+from canaryfleet.engines.argo_rollouts.analysis import CANARY_HASH, CLUSTER, RETENTION, REVISION
 from canaryfleet.engines.argo_rollouts.rollout import RELEASE_LABEL
+from canaryfleet.evidence import DRIFT
 from canaryfleet.models.observation import (
     Live,
     Look,
@@ -159,6 +160,8 @@ def _reason(kind: str) -> str:
 def _convert(look: Look, name: str, shape: Any) -> Any:
     if name not in look.answers:
         raise _Unusable("Lost", f"no answer about {name}")
+    if "kind" not in look.answers[name]:  # without it msgspec takes the first that fits
+        raise _Unusable("Unparsable", f"{name}: no kind")
     try:
         return convert(look.answers[name], shape)
     except (ValidationError, RecursionError) as error:
@@ -260,7 +263,7 @@ def _version(found: shapes.ReplicaSet | None, template: shapes.Template | None) 
     """A ReplicaSet; `template`: the Rollout's, which it has to run if it is the current one."""
     if found is None or found.metadata.deletionTimestamp is not None:
         return None
-    runs = template is None or {*_containers(template)} <= {*_containers(found.spec.template)}
+    runs = template is None or template.spec == found.spec.template.spec
     seen = found.status.observedGeneration == found.metadata.generation
     return Version(
         hash=found.metadata.labels[HASH],
@@ -317,7 +320,12 @@ def _bake(subject: Subject) -> str:
 def _run(run: shapes.AnalysisRun, role: Literal["steps", "background", "preview", "bake"]) -> Run:
     labels, given = run.metadata.labels, {item.name: item.value for item in run.spec.args}
     hash_, asked = labels.get(HASH), given.get(CANARY_HASH)
-    limits = {metric.name: metric for metric in run.spec.metrics}
+    results = {result.name: result for result in run.status.metricResults}
+    asked_for = {metric.name for metric in run.spec.metrics}
+    if len(results) != len(run.status.metricResults) or not results.keys() <= asked_for:
+        raise _Unusable(
+            "Contradictory", f"{run.metadata.name} has results that it does not measure, or twice"
+        )
     ignored = bool(run.spec.dryRun)  # patterns of names; no run of ours has any
     return Run(
         name=run.metadata.name,
@@ -330,24 +338,24 @@ def _run(run: shapes.AnalysisRun, role: Literal["steps", "background", "preview"
         terminated=run.spec.terminate or "Terminated" in run.status.message,
         release=labels.get(RELEASE_LABEL),
         pod=given.get(REVISION),
+        cluster=given.get(CLUSTER),
         hash=hash_ if asked in (None, hash_) else None,
         revision=_number(run.metadata.annotations.get(REVISION_ANNOTATION)),
         metrics=tuple(
-            _measured(run.metadata.name, result, limits.get(result.name), ignored=ignored)
-            for result in run.status.metricResults
+            _measured(run, metric, results.get(metric.name), ignored=ignored) for metric in run.spec.metrics
         ),
     )
 
 
 def _measured(
-    run: str, result: shapes.MetricResult, limits: shapes.Metric | None, *, ignored: bool
+    run: shapes.AnalysisRun, metric: shapes.Metric, found: shapes.MetricResult | None, *, ignored: bool
 ) -> Measured:
-    if limits is None:
-        raise _Unusable("Contradictory", f"{run} has results of {result.name}, which it does not measure")
-    _consistent(run, result)
-    failures, successes = _number(limits.failureLimit), _number(limits.consecutiveSuccessLimit)
+    """A metric of a run; one that fails ends those that were not measured yet, and they have no result."""
+    name, result = run.metadata.name, found or shapes.MetricResult(name=metric.name, phase="")
+    _consistent(name, run.metadata.creationTimestamp, result)
+    failures, successes = _number(metric.failureLimit), _number(metric.consecutiveSuccessLimit)
     if failures is None or successes is None:
-        raise _Unusable("Unparsable", f"{run}: the limits of {result.name} are no numbers")
+        raise _Unusable("Unparsable", f"{name}: the limits of {result.name} are no numbers")
     return Measured(
         name=result.name,
         phase=result.phase,
@@ -370,7 +378,7 @@ def _measured(
     )
 
 
-def _consistent(run: str, result: shapes.MetricResult) -> None:
+def _consistent(run: str, created: Time, result: shapes.MetricResult) -> None:
     """The counters say how many measurements there were: fewer are a loss, unless old ones are dropped.
 
     analysis/analysis.go, runMeasurements and garbageCollectMeasurements: each measurement that ended is
@@ -380,10 +388,15 @@ def _consistent(run: str, result: shapes.MetricResult) -> None:
     counted = dict(
         zip(ENDED, (result.successful, result.failed, result.inconclusive, result.error), strict=True)
     )
+    undated = any(
+        item.phase in ENDED and not (item.startedAt and item.finishedAt) for item in result.measurements
+    )
     whole = len(result.measurements) < RETENTION
     lost = any(kept[phase] != counted[phase] if whole else kept[phase] > counted[phase] for phase in ENDED)
-    times = [item.startedAt for item in result.measurements if item.startedAt]
-    if lost or result.count != result.successful + result.failed + result.inconclusive:
+    # one after the other, each ended before the next begins; times have whole seconds
+    stamps = (time for item in result.measurements for time in (item.startedAt, item.finishedAt))
+    times = [created - DRIFT, *(time for time in stamps if time)]
+    if lost or undated or result.count != result.successful + result.failed + result.inconclusive:
         raise _Unusable("Contradictory", f"{run}: the counters of {result.name} are not its measurements")
     if times != sorted(times):
         raise _Unusable("Contradictory", f"{run}: measurements of {result.name} out of order")
