@@ -440,7 +440,7 @@ def _watch(tree: "Tree", apps: Sequence[str], source: "Source", timeout: float, 
     from canaryfleet.view import Board
 
     gc.enable()  # unlike every other command, this one lives long
-    with Board() as board:
+    with Board(sys.stdout) as board:
         while True:
             found = status.plan(tree, apps)
             for shown, whole in status.follow(found, source, timeout):

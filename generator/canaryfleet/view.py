@@ -6,7 +6,6 @@ Colour and cursor belong to a terminal: everybody else gets plain lines. NO_COLO
 
 import os
 import shutil
-import sys
 import time
 from collections.abc import Iterable, Iterator
 from datetime import datetime
@@ -110,7 +109,7 @@ class Board:
 
     REDRAW = 0.2  # seconds
 
-    def __init__(self, stream: TextIO = sys.stdout) -> None:
+    def __init__(self, stream: TextIO) -> None:
         self._stream = stream
         self._live = stream.isatty()
         self._drawn = 0.0
