@@ -77,3 +77,28 @@ def each(
         with contextlib.suppress(RuntimeError):
             loop.call_soon_threadsafe(main.cancel)
         thread.join()
+
+
+async def aside(work: Callable[[], R]) -> R:
+    """What `work` returns or raises, from a thread of its own.
+
+    For what can't be waited for otherwise, and may hang for ever: whoever stops waiting leaves the thread
+    behind, which keeps neither others nor the end of the program waiting, as a pool's would.
+    """
+    loop = asyncio.get_running_loop()
+    settled: asyncio.Future[R] = loop.create_future()
+
+    def tell(set_: Callable[..., None], value: object) -> None:
+        if not settled.done():
+            set_(value)
+
+    def run() -> None:
+        try:
+            outcome: tuple[Callable[..., None], object] = (settled.set_result, work())
+        except Exception as error:
+            outcome = (settled.set_exception, error)
+        with contextlib.suppress(RuntimeError):  # nobody waits any more, and the loop has ended
+            loop.call_soon_threadsafe(tell, *outcome)
+
+    threading.Thread(target=run, daemon=True).start()
+    return await settled

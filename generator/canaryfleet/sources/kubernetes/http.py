@@ -11,12 +11,13 @@ import os
 import socket
 import ssl
 import tempfile
-import threading
 import zlib
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 from canaryfleet import __version__
+from canaryfleet.sources.kubernetes.crowd import aside
 from canaryfleet.sources.kubernetes.kubeconfig import Credentials, Way
 from canaryfleet.sources.kubernetes.trouble import Trouble, quoted
 
@@ -176,28 +177,16 @@ async def connect(way: Way, credentials: Credentials, stage: Stage) -> Connectio
 
 
 async def _addresses(host: str, port: int) -> list[tuple[Any, ...]]:
-    """All addresses of a name; on a thread of its own, since nothing ends a look-up that hangs."""
-    loop = asyncio.get_running_loop()
-    found: asyncio.Future[list[tuple[Any, ...]]] = loop.create_future()
-
-    def settle(addresses: list[tuple[Any, ...]]) -> None:
-        if not found.done():
-            found.set_result(addresses)
-
-    def ask() -> None:
-        try:
-            addresses: list[tuple[Any, ...]] = list(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
-        except (OSError, UnicodeError):
-            addresses = []
-        with contextlib.suppress(RuntimeError):  # the loop has ended before the look-up
-            loop.call_soon_threadsafe(settle, addresses)
-
-    threading.Thread(target=ask, daemon=True, name=f"look-up of {host}").start()
-    addresses = await found
-    if not addresses:
+    """All addresses of a name, or Trouble."""
+    with contextlib.suppress(OSError, UnicodeError):  # it may be an address already
+        return list(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST))
+    try:
+        return list(await aside(partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)))
+    except (OSError, UnicodeError):
         text = f"nothing is known of the name {host}"
-        raise Trouble("unreachable", text, "check the server's address, the name server, or the VPN")
-    return addresses
+        raise Trouble(
+            "unreachable", text, "check the server's address, the name server, or the VPN"
+        ) from None
 
 
 async def _open(addresses: list[tuple[Any, ...]], where: str) -> socket.socket:

@@ -247,7 +247,8 @@ class Kubeconfig:
         folder = os.path.dirname(os.path.abspath(path))
         for document in documents[:1]:
             for kind, known in self._entries.items():
-                for entry in document.get(kind) or ():
+                entries = document.get(kind)
+                for entry in entries if isinstance(entries, list) else ():
                     name = entry.get("name") if isinstance(entry, dict) else None
                     if isinstance(name, str):
                         known.setdefault(name, _Entry(folder, entry.get(kind[:-1])))
@@ -367,7 +368,7 @@ def _material(folder: str, data: str | None, file: str | None, what: str) -> str
     if not data:
         return _read(os.path.join(folder, file), what) if file else ""
     try:
-        return base64.b64decode(data).decode("ascii")
+        return base64.b64decode("".join(data.split()), validate=True).decode("ascii")
     except (binascii.Error, ValueError):
         raise Trouble("misconfigured", f"{what} is no base64 of PEM", _RENEW) from None
 

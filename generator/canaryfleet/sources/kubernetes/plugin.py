@@ -6,15 +6,17 @@ time is over. What they print is never shown: it may be a secret.
 """
 
 import asyncio
-import contextlib
+import io
 import os
 import signal
+import subprocess
 from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager, nullcontext
 from datetime import UTC, datetime
 
 import msgspec
 
+from canaryfleet.sources.kubernetes.crowd import aside
 from canaryfleet.sources.kubernetes.kubeconfig import Credentials, Plugin, Way
 from canaryfleet.sources.kubernetes.trouble import Trouble, quoted
 
@@ -83,7 +85,7 @@ class Plugins:
     async def _run(self, way: Way, plugin: Plugin, timeout: float) -> Credentials:
         try:
             async with asyncio.timeout(timeout):
-                printed = await _output(plugin, self._environment)
+                printed = await _output(way, plugin, self._environment)
         except TimeoutError:
             text = f"{_name(plugin)} printed nothing for {timeout:g} s"
             raise Trouble("timeout", text, _see(way)) from None
@@ -97,51 +99,37 @@ class Plugins:
         return found
 
 
-async def _output(plugin: Plugin, environment: Mapping[str, str]) -> bytes:
+async def _output(way: Way, plugin: Plugin, environment: Mapping[str, str]) -> bytes:
     told = {**environment, **dict(plugin.environment), "KUBERNETES_EXEC_INFO": plugin.info}
     try:
-        process = await asyncio.create_subprocess_exec(
-            *plugin.argv,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.DEVNULL,
+        process = subprocess.Popen(
+            plugin.argv,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
             env=told,
             start_new_session=True,  # no terminal to ask at, and a group to end
-            limit=_LARGEST,
         )
     except (OSError, ValueError) as error:
-        said = (
-            error.strerror
-            if isinstance(error, OSError) and error.strerror
-            else "its arguments can't be passed"
-        )
+        said = error.strerror if isinstance(error, OSError) else None
+        text = f"{_name(plugin)} can't be started: {said or 'its arguments can not be passed'}"
         remedy = quoted(plugin.hint) or "install it where this runs, or use a token instead"
-        raise Trouble("unauthorized", f"{_name(plugin)} can't be started: {said}", remedy) from None
+        raise Trouble("unauthorized", text, remedy) from None
+
+    def read() -> bytes:
+        with process.stdout or io.BytesIO() as output:
+            return output.read(_LARGEST + 1)
+
     try:
-        printed = await _read(process)
-        code = await process.wait() if len(printed) <= _LARGEST else 0
+        printed = await aside(read)
+        code = await aside(process.wait) if len(printed) <= _LARGEST else 0
     finally:
-        await _end(process)
+        if process.returncode is None:  # then its group is there, and all that it started
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
     if code:
-        raise Trouble("unauthorized", f"{_name(plugin)} failed with exit code {code}")
+        raise Trouble("unauthorized", f"{_name(plugin)} failed with exit code {code}", _see(way))
     return printed
-
-
-async def _read(process: asyncio.subprocess.Process) -> bytes:
-    printed = b""
-    while process.stdout and len(printed) <= _LARGEST and (part := await process.stdout.read(_LARGEST)):
-        printed += part
-    return printed
-
-
-async def _end(process: asyncio.subprocess.Process) -> None:
-    """Also what it started, which may hold its output open."""
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(process.pid, signal.SIGKILL)
-    await process.wait()
-    transport = getattr(process, "_transport", None)
-    if transport:
-        transport.close()  # else it is said to be unclosed when the loop ends
 
 
 def _decode(way: Way, plugin: Plugin, printed: bytes) -> _Status:

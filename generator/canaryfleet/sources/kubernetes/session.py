@@ -1,7 +1,6 @@
 """Questions to one API server, and what its answers mean: an answer, or why there is none."""
 
 import base64
-import binascii
 import contextlib
 import re
 from datetime import UTC, datetime
@@ -18,6 +17,10 @@ from canaryfleet.sources.kubernetes.trouble import Trouble, quoted
 DEEPEST = 100
 """Levels of an answer; a Rollout has about 20. Deeper ones would end those who write them down."""
 _USER = re.compile(r'User "([^"]+)"')
+
+
+class _Claims(msgspec.Struct):
+    exp: float
 
 
 class Session:
@@ -73,11 +76,12 @@ class Session:
     def _decode(self, answer: Answer) -> Raw:
         try:
             found = msgspec.json.decode(answer.body)
+            deep = isinstance(found, dict) and _depth_exceeds(found, DEEPEST)
+        except RecursionError:
+            deep = True
         except (msgspec.MsgspecError, UnicodeDecodeError):
             raise self._strange(answer) from None
-        except RecursionError:
-            found = None
-        if found is None or _depth_exceeds(found, DEEPEST):
+        if deep:
             raise Trouble("unparsable", f"{self._way.origin} answers with more than {DEEPEST} levels")
         if not isinstance(found, dict):
             raise self._strange(answer)
@@ -195,19 +199,13 @@ def _of(way: Way) -> str:
 
 def _expired(credentials: Credentials) -> str:
     """When a token that says when it expires (RFC 7519) did; it is not verified, only told."""
-    with contextlib.suppress(
-        ValueError, IndexError, OverflowError, OSError, msgspec.MsgspecError, binascii.Error
-    ):
+    try:
         part = credentials.token.split(".")[1]
-        claims: Any = msgspec.json.decode(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)))
-        when = (
-            datetime.fromtimestamp(claims["exp"], UTC)
-            if isinstance(claims, dict) and "exp" in claims
-            else None
-        )
-        if when and when < datetime.now(UTC):
-            return f": the token expired at {when:%Y-%m-%d %H:%M} UTC"
-    return ""
+        claims = base64.urlsafe_b64decode(part + "=" * (-len(part) % 4))
+        when = datetime.fromtimestamp(msgspec.json.decode(claims, type=_Claims).exp, UTC)
+    except (ValueError, IndexError, OverflowError, OSError):  # msgspec's and binascii's are ValueErrors
+        return ""
+    return f": the token expired at {when:%Y-%m-%d %H:%M} UTC" if when < datetime.now(UTC) else ""
 
 
 def _depth_exceeds(value: Any, levels: int) -> bool:
