@@ -47,6 +47,8 @@ class Facts(NamedTuple):
     """Place in the history of the commit that last ended a release."""
     waves: Mapping[str, Mapping[str, ReleaseWave]]
     """Wave by release and cluster."""
+    named: frozenset[tuple[str, str]]
+    """Release and cluster, wherever the bot named it as the fallback there."""
     states: dict[str, State]
     """What `limits.state` found before, by release."""
 
@@ -57,12 +59,14 @@ def gather(situation: Situation) -> Facts:
     by_bot: dict[str, Placed] = {}
     recorded: dict[tuple[str, str], Recorded] = {}
     ended: dict[str, int] = {}
+    named: set[tuple[str, str]] = set()
     for index, merged in enumerate(situation.history):
         ended |= dict.fromkeys(merged.ends, index)
         for move in merged.moves:
             placed[move.cluster] = Placed(index, merged, move)
             if merged.by == "bot":
                 by_bot[move.cluster] = placed[move.cluster]
+                named.add((move.fallback or "", move.cluster))
         for proof in merged.proofs:
             recorded[proof.release, proof.cluster] = Recorded(index, proof)
     waves = {
@@ -70,7 +74,7 @@ def gather(situation: Situation) -> Facts:
         for id, release in situation.releases.items()
     }
     pointers = {name: Pointer(item.release, item.fallback) for name, item in situation.pointers.items()}
-    return Facts(situation, pointers, placed, by_bot, recorded, ended, waves, {})
+    return Facts(situation, pointers, placed, by_bot, recorded, ended, waves, frozenset(named), {})
 
 
 def seen(facts: Facts, cluster: str) -> Verdict | None:
@@ -152,7 +156,8 @@ def proven_before(facts: Facts, cluster: str, release: str) -> bool:
     found, pointer = facts.recorded.get((release, cluster)), facts.pointers.get(cluster)
     ended = facts.ended.get(release, -1)
     known = found is not None and found.proof.kind == "Verified" and found.place > ended
-    named = pointer is not None and pointer.fallback == release and ended < 0
+    falls_back = (pointer is not None and pointer.fallback == release) or (release, cluster) in facts.named
+    named = falls_back and ended < 0
     return known or named or verified(facts, cluster, release)
 
 
