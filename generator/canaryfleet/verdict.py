@@ -7,8 +7,9 @@ A guard's docstring says which fact it rests on: D and G are the sections of ref
 """
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import cached_property
 from typing import NamedTuple
 
 from msgspec import to_builtins
@@ -78,6 +79,7 @@ class Case:
     expected: Expected
     now: datetime
     fresh: timedelta
+    _judged: dict[int, dict[str, Judged]] = field(default_factory=dict)  # several guards ask for the same
 
     @property
     def live(self) -> Live:
@@ -106,7 +108,7 @@ class Case:
         live = self.live
         return bool(live.current and live.stable and live.current.uid == live.stable.uid)
 
-    @property
+    @cached_property
     def attempt(self) -> list[Run]:
         """The runs of this rollout: of the release, its pods, hash and revision, made after it began (D5).
 
@@ -171,10 +173,12 @@ class Case:
 
     def judged(self, run: Run) -> dict[str, Judged]:
         """The run's metrics; of the bake only what was measured while the release had all the traffic (F10)."""
-        metrics = measures.judged(self.release, run)
-        if run.role != "bake":
-            return metrics
-        return {name: item.only(self.serving) for name, item in metrics.items()}
+        if id(run) not in self._judged:
+            metrics = measures.judged(self.release, run)
+            if run.role == "bake":
+                metrics = {name: item.only(self.serving) for name, item in metrics.items()}
+            self._judged[id(run)] = metrics
+        return self._judged[id(run)]
 
 
 def _latest(*times: Time | None) -> Time | None:
