@@ -17,7 +17,7 @@ from statistics import median
 from typing import NamedTuple
 
 import canaryfleet
-from benchmarks import overlays
+from benchmarks import decisions, overlays
 from benchmarks.measure import Run, Series, paired, process
 from canaryfleet import kustomize
 from canaryfleet.manifests import overlay_folder
@@ -31,11 +31,14 @@ class Scale(NamedTuple):
     apps: int
     rounds: int
     pairs: int
+    decisions: tuple[int, int, int, int]
     judged: bool
 
 
-FULL = Scale(sizes=(100, 500, 1000), apps=10, rounds=7, pairs=40, judged=True)
-QUICK = Scale(sizes=(4, 8, 16), apps=2, rounds=2, pairs=4, judged=False)
+FULL = Scale(
+    sizes=(100, 500, 1000), apps=10, rounds=7, pairs=40, decisions=(10, 100, 1000, 10000), judged=True
+)
+QUICK = Scale(sizes=(4, 8, 16), apps=2, rounds=2, pairs=4, decisions=(10, 20, 40, 80), judged=False)
 
 
 class Figure(NamedTuple):
@@ -107,8 +110,17 @@ def measure(folder: Path, scale: Scale) -> Report:
     checks = _checks(fleets, scale, environment)
     starts = _starts(largest, scale, environment)
     pairs = overlays.measure(largest, scale.pairs)
+    decided = decisions.measure(scale.decisions, scale.rounds)
     return Report(
-        [*_check_figures(checks, scale), *_overlay_figures(pairs), *_start_figures(starts)],
+        [
+            *_check_figures(checks, scale),
+            *_overlay_figures(pairs),
+            *_start_figures(starts),
+            *(
+                Figure(f"a decision for one app, {size} clusters", took * 1e3)
+                for size, took in decided.items()
+            ),
+        ],
         [
             Claim(
                 "one overlay in process, warm, times as fast as kustomize",
@@ -119,6 +131,12 @@ def measure(folder: Path, scale: Scale) -> Report:
             Claim(f"render --check, {_named(scale, -1)}, seconds", checks[scale.sizes[-1]].seconds, 2),
             Claim(f"render --check, {_named(scale, -1)}, MB", checks[scale.sizes[-1]].memory, 300),
             Claim("CPU time of one more cluster, upper half to lower half", _growth(checks, scale), 1.3),
+            Claim(f"a decision, {scale.decisions[2]} clusters, seconds", decided[scale.decisions[2]], 1),
+            Claim(
+                "a decision, time of a cluster, on the largest fleet to a tenth of it",
+                _linear(decided, scale),
+                1.5,
+            ),
         ],
     )
 
@@ -175,6 +193,12 @@ def _growth(checks: Mapping[int, Series], scale: Scale) -> float:
     lower = (checks[middle].cpu - checks[low].cpu) / (middle - low)
     upper = (checks[high].cpu - checks[middle].cpu) / (high - middle)
     return upper / lower if lower > 0 < upper else 1.0
+
+
+def _linear(decided: Mapping[int, float], scale: Scale) -> float:
+    """What a cluster costs on the largest fleet, over what it costs on the one before; 1 is linear."""
+    small, large = scale.decisions[-2:]
+    return (decided[large] / large) / (decided[small] / small)
 
 
 def _named(scale: Scale, size: int) -> str:

@@ -146,14 +146,14 @@ def incomplete(state: State, wave: ReleaseWave) -> Reason | None:
     counted = [name for name in wave.members if name not in excused]
     allowed = limit_of_failures(wave)
     quorum = max(len(wave.members) - allowed - len(set(wave.members) & excused), min(1, len(counted)))
-    proven = [name for name in counted if _has(state, name) and name in state.verified]
+    proven = {name for name in counted if _has(state, name) and name in state.verified}
     beyond = failures(state, wave)
     if beyond:
         return beyond[0]
     if len(proven) >= quorum:
         return None
     message = f"wave {wave.name} is not complete: {len(proven)} of {quorum} clusters are verified on {state.release.id}"
-    unproven = tuple(name for name in counted if name not in set(proven))
+    unproven = tuple(name for name in counted if name not in proven)
     return Reason(
         code="wave-incomplete", message=message, remedy="wait for them, or excuse one", clusters=unproven
     )

@@ -143,6 +143,13 @@ def test_a_cluster_that_cannot_be_seen_takes_no_place_from_others() -> None:
     assert moved(decide(lost)) == all_to(NEW.id, "b")
 
 
+def test_the_proof_of_another_app_or_cluster_is_none() -> None:
+    now = situation(given="p")
+    good = verdict("p", NEW.id, "Verified", NOW)
+    for foreign in (replace(good, app="other"), replace(good, cluster="a")):
+        assert decide(replace(now, verdicts={**now.verdicts, "p": foreign})).kind == "Hold"
+
+
 def test_a_release_that_is_not_in_the_tree_is_given_to_nobody() -> None:
     assert codes(decide(situation(candidate="9-lost"))) >= {"no-release"}
     assert codes(decide(situation(candidate=None))) >= {"no-candidate"}
@@ -681,6 +688,17 @@ def test_field_07_a_later_failure_revokes_an_earlier_proof() -> None:
     now = situation(given="p- a")
     recorded = merged(proofs=(proof("p", NEW.id),), at=NOW)
     assert decide(replace(now, history=(*now.history, recorded))).kind == "Rollback"
+
+
+def test_field_07_where_it_cannot_go_back_the_revoked_proof_does_not_count() -> None:
+    last = ReleaseWave(name="last", members=("z",))
+    target = release("2-new", "w2", (*waves(maxFailures=1), last))
+    now = situation(target, "p+ a+ b+ c- d")
+    stuck = {**now.pointers, "c": Pointed(release=NEW.id), "z": Pointed(release=OLD.id)}
+    recorded = merged(proofs=(proof("c", NEW.id),), at=NOW)
+    sites = {**now.sites, "z": Site()}
+    decision = decide(replace(now, pointers=stuck, sites=sites, history=(*now.history, recorded)))
+    assert (decision.kind, decision.complete) == ("Hold", ("pilot",))
 
 
 @pytest.mark.parametrize("kind", ["Progressing", "Inconclusive", "Unknown"])

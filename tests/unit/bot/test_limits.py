@@ -1,0 +1,168 @@
+"""The required status on everybody's pull requests: what a tree may not break, and what always may be merged."""
+
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+from test_decide import (
+    FREEZE,
+    NEW,
+    NOW,
+    OLD,
+    PILOT,
+    POLICY,
+    REST,
+    SINCE,
+    SUNDAYS,
+    merged,
+    proof,
+    release,
+    situation,
+    waves,
+)
+
+from canaryfleet import limits
+from canaryfleet.decide import decide
+from canaryfleet.models.canary import Wave
+from canaryfleet.models.decision import Load, Member, Pointed, Policy, Site, Situation
+from canaryfleet.models.promotion import Bar, HoldEntry
+from world import fleet, promotion
+
+
+def after(
+    now: Situation, *clusters: str, to: str = NEW.id, fallback: str | None = OLD.id
+) -> dict[str, Pointed]:
+    """The pointers of a pull request that gives a release to clusters."""
+    return dict(now.pointers) | {name: Pointed(release=to, fallback=fallback) for name in clusters}
+
+
+def broken(now: Situation, *clusters: str, **pointer: Any) -> set[str]:
+    return {reason.code for reason in limits.broken(now, after(now, *clusters, **pointer))}
+
+
+def test_what_the_bot_would_do_breaks_nothing() -> None:
+    for now in (situation(), situation(given="p+"), situation(given="p-")):
+        moves = decide(now).moves
+        pointers = dict(now.pointers) | {
+            m.cluster: Pointed(release=m.to or "", fallback=m.fallback) for m in moves
+        }
+        assert moves
+        assert limits.broken(now, pointers) == []
+
+
+def test_a_pull_request_that_moves_nothing_breaks_nothing() -> None:
+    now = situation(given="p", fleet=fleet(paused=True))
+    assert limits.broken(now, now.pointers) == []
+
+
+def test_a_later_wave_is_refused_before_the_one_before_is_complete() -> None:
+    assert broken(situation(), "a") == {"wave-incomplete"}
+    assert broken(situation(), "p", "a") == {"wave-incomplete"}
+    assert broken(situation(given="p"), "a") == {"wave-incomplete"}
+    assert broken(situation(given="p+"), "a") == set()
+
+
+def test_more_than_max_concurrency_is_refused_on_the_tree_that_results() -> None:
+    target = release("2-new", "w2", waves(maxConcurrency=2))
+    assert broken(situation(target, "p+ a"), "b") == set()
+    assert broken(situation(target, "p+ a"), "b", "c") == {"max-concurrency"}
+    assert broken(situation(target, "p+ a+"), "b", "c") == set()
+
+
+def test_a_wave_that_failed_too_often_gets_no_more() -> None:
+    assert "max-failures" in broken(situation(given="p+ a-"), "b")
+
+
+@pytest.mark.parametrize(
+    ("changes", "code"),
+    [
+        ({"fleet": fleet(paused=True)}, "paused"),
+        ({"fleet": fleet(freezes=(FREEZE,))}, "frozen"),
+        ({"promotion": promotion(holds=(HoldEntry(**SINCE),))}, "held"),
+        ({"promotion": promotion(bars=(Bar(workload="w2", **SINCE),))}, "barred"),
+        ({"policy": Policy(waves=(Wave(name="pilot", windows=SUNDAYS),))}, "window-closed"),
+        (
+            {"sites": {"p": Site(maxConcurrentCanaries=1, others=(Load(app="x", underWay=True),))}},
+            "max-canaries",
+        ),
+        ({"sites": {"p": Site(resources={"gpu": 3})}}, "capacity"),
+        ({"sites": {}}, "unknown-to-release"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_what_stops_the_bot_stops_everybody(changes: dict[str, Any], code: str) -> None:
+    assert broken(situation(**changes), "p") == {code}
+
+
+def test_going_back_is_always_let_pass() -> None:
+    stopped = situation(given="p+ a", fleet=fleet(paused=True, freezes=(FREEZE,)))
+    assert broken(stopped, "p", "a", to=OLD.id, fallback=None) == set()
+
+
+def test_going_back_to_the_policy_before_is_let_pass() -> None:
+    now = situation(POLICY, "p", fleet=fleet(paused=True))
+    had = merged(replace(now.history[0].moves[0], from_=NEW.id), proofs=(proof("p", NEW.id),))
+    assert broken(replace(now, history=(had,)), "p", to=NEW.id) == set()
+
+
+def test_a_pointer_to_nothing_is_refused() -> None:
+    now = situation(given="p+")
+    assert broken(now, "a", to="9-lost") == {"to-nothing"}
+    assert broken(now, "a", fallback="9-lost") == {"to-nothing"}
+
+
+def test_what_is_needed_is_not_pruned() -> None:
+    now = situation(given="p+")
+    for id in (OLD.id, NEW.id):
+        fewer = {name: item for name, item in now.releases.items() if name != id}
+        found = {reason.code for reason in limits.broken(now, now.pointers, fewer)}
+        assert "still-needed" in found
+    fewer = {name: item for name, item in now.releases.items() if name != POLICY.id}
+    assert limits.broken(now, now.pointers, fewer) == []
+
+
+def test_the_newest_done_and_what_pull_requests_name_is_needed() -> None:
+    third = release("5-third", "w5", waves())
+    done = merged(kind="Done", proofs=tuple(proof(name, third.id) for name in PILOT + REST))
+    now = situation(given="p+")
+    now = replace(now, releases={**now.releases, third.id: third}, history=(done, *now.history))
+    assert third.id not in limits.needed(now), "older than what is done"
+    moves = tuple(replace(m, to=third.id) for m in decide(situation()).moves)
+    request = Request_(moves)
+    assert third.id in limits.needed(replace(now, requests=(request,)))
+    nobody = replace(now, pointers={"p": Pointed(release=third.id)}, candidate=None)
+    assert third.id in limits.needed(nobody)
+
+
+def Request_(moves: Any) -> Any:
+    from canaryfleet.models.decision import Request
+
+    return Request(number=1, branch="b", key="k", head="h", state="open", moves=moves)
+
+
+def test_a_pointer_does_not_vanish_unless_something_retires() -> None:
+    now = situation(given="p+")
+    without = {name: pointer for name, pointer in now.pointers.items() if name != "d"}
+    assert {reason.code for reason in limits.broken(now, without)} == {"pointer-removed"}
+    leaving = replace(now, sites={**now.sites, "d": Site(lifecycle="retiring")})
+    assert limits.broken(leaving, without) == []
+    assert limits.broken(replace(now, policy=Policy(lifecycle="retiring")), without) == []
+
+
+def test_a_cluster_in_no_wave_gets_only_what_is_done() -> None:
+    member = Member(pod="pod-w2")
+    under_way = replace(NEW, clusters={**NEW.clusters, "j": member})
+    now = situation(given="p+")
+    now = replace(now, sites={**now.sites, "j": Site()}, releases={**now.releases, NEW.id: under_way})
+    assert broken(now, "j") == {"wave-incomplete"}
+    done = situation(given="p+ a+ b+ c+ d+")
+    done = replace(done, sites={**now.sites, "j": Site()}, releases=now.releases)
+    assert broken(done, "j") == set()
+
+
+def test_the_newest_done_stays_though_nobody_points_at_it() -> None:
+    """Joiners get it while a later one, given to everybody, is not proven yet."""
+    now = situation(given="p a b c d")
+    only = {name: Pointed(release=NEW.id) for name in now.pointers}
+    done = merged(proofs=tuple(proof(name, OLD.id) for name in PILOT + REST), at=NOW)
+    assert OLD.id in limits.needed(replace(now, pointers=only, history=(done, *now.history)))
