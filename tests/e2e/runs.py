@@ -4,6 +4,7 @@ The real controller measures them exactly as those of a canary.
 """
 
 import copy
+import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -100,6 +101,15 @@ def seconds(measurement: Object) -> float:
     """How long a measurement took."""
     start, end = (datetime.fromisoformat(measurement[key]) for key in ("startedAt", "finishedAt"))
     return (end - start).total_seconds()
+
+
+def gaps(app: App, name: str) -> list[float]:
+    """Seconds from the end of each measurement of a run to the beginning of the next, in whole seconds."""
+    found = measured(app, name)
+    return [
+        (datetime.fromisoformat(b["startedAt"]) - datetime.fromisoformat(a["finishedAt"])).total_seconds()
+        for a, b in itertools.pairwise(found)
+    ]
 
 
 def results(app: App, name: str) -> dict[str, Object]:
