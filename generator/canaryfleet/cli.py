@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from canaryfleet.overlay import Pointer
     from canaryfleet.render import Known, Rendering, Waiting
     from canaryfleet.sources import Source
+    from canaryfleet.status import Plan
 
 USAGE = """\
 canaryfleet: progressive delivery across a fleet of clusters, by GitOps
@@ -39,6 +40,7 @@ usage: canaryfleet COMMAND [options]
   build     print the final objects of an app on a cluster
   status    say what runs where, by wave, and what is true of it
   report    push a signed status of the cluster that this runs in
+  rbac      print what a cluster has to allow, so that it can be read
   schema    write the JSON Schemas that editors use
 
 `canaryfleet COMMAND --help` explains a command. Exit codes: 0 fine, 1 findings or bad input,
@@ -400,13 +402,23 @@ def _status(given: list[str]) -> int:
         return _watch(tree, options.apps, source, timeout, every)
     found = status.plan(tree, options.apps)
     _show(found.findings, as_json=False)
-    reading = status.read(found, source, timeout)
-    if options.record:
-        from canaryfleet.sources import snapshot
+    shown = (
+        _record(found, source, timeout, options.record)
+        if options.record
+        else status.read(found, source, timeout)
+    )
+    _tell_status(shown, options.output == "json")
+    return _exit(found.findings) or (_worst(shown) if options.exit_code else EXIT_OK)
 
-        snapshot.write(options.record, reading.sightings)
-    _tell_status(reading.status, options.output == "json")
-    return _exit(found.findings) or (_worst(reading.status) if options.exit_code else EXIT_OK)
+
+def _record(found: "Plan", source: "Source", timeout: float, path: str) -> "Status":
+    from canaryfleet.sources.snapshot import Recording
+    from canaryfleet.status import read
+
+    recording = Recording()
+    shown = read(found, source, timeout, recording.add)
+    recording.write(path)
+    return shown
 
 
 def _seconds(text: str, option: str) -> float:
@@ -503,6 +515,26 @@ def _report(given: list[str]) -> int:
     return _exit(found.findings)
 
 
+def _rbac(given: list[str]) -> int:
+    parser = _parser(
+        "rbac",
+        "Print what a cluster has to allow, so that its status can be read: `kubectl apply -f -`.",
+        output=False,
+    )
+    parser.add_argument("apps", nargs="*", metavar="APP", help="only these apps")
+    who = parser.add_mutually_exclusive_group()
+    who.add_argument("--user", metavar="NAME", help="for this user, instead of a service account")
+    who.add_argument("--group", metavar="NAME", help="for this group of users")
+    options = _parse(parser, given)
+    from canaryfleet import rbac, status
+
+    found = status.plan(_tree(options.root), options.apps)
+    _show(found.findings, as_json=False)
+    reader = rbac.user(options.user) if options.user else rbac.group(options.group) if options.group else None
+    sys.stdout.write(rbac.text(status.questions(found), reader))
+    return _exit(found.findings)
+
+
 def _schema(given: list[str]) -> int:
     parser = _parser(
         "schema", "Write the JSON Schemas of specs, clusters and the other files to schemas/.", output=False
@@ -534,6 +566,7 @@ COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "build": _build,
     "status": _status,
     "report": _report,
+    "rbac": _rbac,
     "schema": _schema,
 }
 

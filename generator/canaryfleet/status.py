@@ -1,6 +1,6 @@
 """`status`: what Git points at, what is seen of it, and what is true of it."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import NamedTuple
 
@@ -13,7 +13,7 @@ from canaryfleet.engines.argo_rollouts.reduce import reduced
 from canaryfleet.errors import Finding, Place, Problems, problem
 from canaryfleet.files import Tree
 from canaryfleet.models.cluster import Access, Cluster
-from canaryfleet.models.observation import Sighting, Subject
+from canaryfleet.models.observation import Read, Sighting, Subject
 from canaryfleet.models.release import Release
 from canaryfleet.models.status import ClusterStatus, Status
 from canaryfleet.nearest import nearest
@@ -70,6 +70,13 @@ def targets(found: Plan) -> list[Target]:
     ]
 
 
+def questions(found: Plan) -> Iterator[Read]:
+    """All that is ever asked about the apps, on whatever cluster."""
+    for app in found.apps.values():
+        for release in app.releases.values():
+            yield from reads(_subject(app, release))
+
+
 def _subject(app: App, release: Release) -> Subject:
     return Subject(
         app=app.name, namespace=release.metadata.namespace, release=release.id, selector=release.selector
@@ -107,21 +114,15 @@ def strangers(found: Plan) -> Iterator[Sighting]:
         yield Sighting(cluster=name, source="kubernetes", began=now, ended=now, problem=board.stranger(name))
 
 
-class Reading(NamedTuple):
-    """What was seen, and what is true of it."""
-
-    status: Status
-    sightings: Sequence[Sighting]
-
-
-def read(found: Plan, source: Source, timeout: float) -> Reading:
-    """Look at every cluster once. `timeout`: seconds for each cluster by itself."""
+def read(
+    found: Plan, source: Source, timeout: float, keep: Callable[[Sighting], None] = lambda _: None
+) -> Status:
+    """Look at every cluster once. `timeout`: seconds for each by itself; `keep` gets what was seen of it."""
     known: dict[Seat, ClusterStatus] = {}
-    sightings = []
     for sighting in _all(found, source, timeout):
         known.update(rows(found, sighting))
-        sightings.append(sighting)
-    return Reading(_status(found, known), sightings)
+        keep(sighting)
+    return _status(found, known)
 
 
 def follow(found: Plan, source: Source, timeout: float) -> Iterator[tuple[Status, bool]]:

@@ -19,7 +19,7 @@ from canaryfleet.models.observation import Problem, ProblemKind, Sighting
 from canaryfleet.quantity import duration
 from canaryfleet.signing import NO_SSH, Signers, sign, signers
 from canaryfleet.sources import Target, unseen
-from canaryfleet.sources.snapshot import Held, Refused, decode, encode, pick
+from canaryfleet.sources.snapshot import Held, Refused, decode, encode, pick, sightings
 
 STATUS = "refs/canaryfleet/status/"  # in the shared repository
 FETCHED, ACCEPTED = "refs/canaryfleet/fetched/", "refs/canaryfleet/accepted/"  # in the clone
@@ -185,7 +185,7 @@ def _check_age(target: Target, sighting: Sighting, now: datetime) -> None:
 
 
 def _ended(held: Held, name: str) -> datetime | None:
-    return max((sighting.ended for sighting in held.get(name, ())), default=None)
+    return max((sighting.ended for sighting in sightings(held, name)), default=None)
 
 
 def _ago(age: timedelta) -> str:

@@ -7,16 +7,17 @@ trusts nothing in it, and whatever is wrong becomes a `Problem` of the clusters 
 
 import os
 from collections.abc import Iterable, Iterator
-from typing import NoReturn
+from typing import Literal, NoReturn, TypeVar
 
 import msgspec
 
 from canaryfleet.errors import Problems
 from canaryfleet.files import Changes, Tree, apply
-from canaryfleet.models.base import API_VERSION
-from canaryfleet.models.observation import Look, Problem, ProblemKind, Sighting, Snapshot, SourceKind
+from canaryfleet.models.base import API_VERSION, ApiVersion
+from canaryfleet.models.observation import Look, Problem, ProblemKind, Sighting, SourceKind
 from canaryfleet.sources import Target, unseen
 
+M = TypeVar("M")
 LARGEST = 256 << 20
 """Bytes of a file; a thousand reduced clusters take about a twentieth."""
 REFUSED = (msgspec.MsgspecError, RecursionError, ValueError)
@@ -31,32 +32,71 @@ class Refused(Exception):
         super().__init__(problem.message)
 
 
+class Recording:
+    """Sightings on their way into a file: as bytes, since those of a large fleet are large."""
+
+    def __init__(self) -> None:
+        self._lines: list[bytes] = []
+
+    def add(self, sighting: Sighting) -> None:
+        """Keep one more."""
+        self._lines.append(msgspec.json.encode(sighting))
+
+    def write(self, path: str) -> None:
+        """Write all, or nothing; raises Problems (CF011, CF013, CF014)."""
+        folder, name = os.path.split(os.path.abspath(path))
+        apply(folder, Changes({name: self.data()}))
+
+    def data(self) -> bytes:
+        """The bytes of a snapshot: one sighting a line, so that a difference can be read."""
+        head = f'{{"apiVersion":"{API_VERSION}","kind":"Snapshot","sightings":[\n'
+        return head.encode() + b",\n".join(self._lines) + b"\n]}\n"
+
+
 def encode(sightings: Iterable[Sighting]) -> bytes:
-    """The bytes of a snapshot: one sighting a line, so that a difference can be read."""
-    head = f'{{"apiVersion":"{API_VERSION}","kind":"Snapshot","sightings":[\n'
-    return head.encode() + b",\n".join(map(msgspec.json.encode, sightings)) + b"\n]}\n"
+    """The bytes of a snapshot."""
+    recording = Recording()
+    for sighting in sightings:
+        recording.add(sighting)
+    return recording.data()
 
 
-Held = dict[str, list[Sighting]]
-"""The sightings of a snapshot by cluster: a hostile one has several of the same."""
+Held = dict[str, list[msgspec.Raw]]
+"""The sightings of a snapshot by cluster, not yet read; a hostile one has several of the same."""
+
+
+class _Outside(msgspec.Struct, forbid_unknown_fields=True):
+    """A snapshot of which each sighting is read when it is asked for."""
+
+    apiVersion: ApiVersion
+    kind: Literal["Snapshot"]
+    sightings: list[msgspec.Raw]
+
+
+class _Named(msgspec.Struct):
+    """Whose sighting it is."""
+
+    cluster: str
 
 
 def decode(data: bytes) -> Held:
     """The sightings of the snapshot in `data`; raises Refused (unparsable)."""
-    try:
-        snapshot = msgspec.json.decode(data, type=Snapshot)
-    except REFUSED as error:
-        _refuse("unparsable", f"this is no snapshot: {error}", "record it again")
     held: Held = {}
-    for sighting in snapshot.sightings:
-        held.setdefault(sighting.cluster, []).append(sighting)
+    for raw in _read(data, _Outside).sightings:
+        held.setdefault(_read(raw, _Named).cluster, []).append(raw)
     return held
 
 
-def write(path: str, sightings: Iterable[Sighting]) -> None:
-    """Write a snapshot, all or nothing; raises Problems (CF011, CF013, CF014)."""
-    folder, name = os.path.split(os.path.abspath(path))
-    apply(folder, Changes({name: encode(sightings)}))
+def sightings(held: Held, cluster: str) -> list[Sighting]:
+    """All that a snapshot has of a cluster; raises Refused (unparsable)."""
+    return [_read(raw, Sighting) for raw in held.get(cluster, ())]
+
+
+def _read(data: bytes | msgspec.Raw, model: type[M]) -> M:
+    try:
+        return msgspec.json.decode(data, type=model)
+    except REFUSED as error:
+        _refuse("unparsable", f"this is no snapshot: {error}", "record it again")
 
 
 def pick(held: Held, target: Target, source: SourceKind = "snapshot") -> Sighting:
@@ -66,7 +106,7 @@ def pick(held: Held, target: Target, source: SourceKind = "snapshot") -> Sightin
     foreign (another cluster's identity).
     """
     name, uid = target.cluster.metadata.name, target.cluster.uid
-    found = held.get(name, [])
+    found = sightings(held, name)
     if not found:
         _refuse("missing", f"there is nothing of {name} in the snapshot", "record one in which it is read")
     if len(found) > 1:

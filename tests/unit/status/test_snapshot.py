@@ -1,7 +1,7 @@
 """Snapshots hold what verdicts need and no secret; whatever stands in one, reading it ends well."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,8 @@ from canaryfleet.models.cluster import Access, Cluster, ClusterMetadata
 from canaryfleet.models.observation import Look, Problem, Sighting
 from canaryfleet.sources import Question, Target
 from canaryfleet.sources.many import Many
-from canaryfleet.sources.snapshot import Recorded, encode, write
+from canaryfleet.sources.snapshot import Recorded, encode
+from canaryfleet.sources.snapshot import Recording as Recorder
 from canaryfleet.verdict import judge
 from support import PROPERTY
 
@@ -44,6 +45,14 @@ def target(found: Recording, **changes: Any) -> Target:
 def safe(sighting: Sighting) -> Sighting:
     """What is recorded of a sighting."""
     return replace(sighting, apps=tuple(map(reduced, sighting.apps)))
+
+
+def write(path: str, sightings: Iterable[Sighting]) -> None:
+    """Record sightings in a file."""
+    recorder = Recorder()
+    for sighting in sightings:
+        recorder.add(sighting)
+    recorder.write(path)
 
 
 def through(tmp_path: Path, found: Recording, sighting: Sighting) -> Sighting:

@@ -31,7 +31,7 @@ from canaryfleet.models.observation import (
 from canaryfleet.models.release import Candidate
 from canaryfleet.models.status import Status
 from canaryfleet.schema import schema_of
-from canaryfleet.sources.snapshot import Recorded, write
+from canaryfleet.sources.snapshot import Recorded, encode
 
 BAD, GOOD = recording("chat-bad-1.10.1"), recording("chat-good-1.9.2")
 NOW = datetime(2026, 11, 3, 10, tzinfo=UTC)
@@ -82,7 +82,7 @@ class Fleet:
         shutil.rmtree(self.root / "overlays/chat/clusters" / cluster)
 
     def see(self, *sightings: Sighting) -> None:
-        write(str(self.file), sightings)
+        self.file.write_bytes(encode(sightings))
 
     def run(self, capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, str]:
         code = cli.main(["status", "--root", str(self.root), "--snapshot", str(self.file), *words])
@@ -90,7 +90,7 @@ class Fleet:
         return code, said.out, said.err
 
     def status(self) -> Status:
-        return status.read(status.plan(Tree(self.root)), Recorded.of_file(str(self.file)), 1).status
+        return status.read(status.plan(Tree(self.root)), Recorded.of_file(str(self.file)), 1)
 
 
 def at(found: Recording, reason: str) -> Sighting:
@@ -350,7 +350,7 @@ def test_the_board_follows_until_it_is_interrupted(
 
     monkeypatch.setattr("time.sleep", sleep)
     for name, sighting in (("c0", at(BAD, "BeyondThreshold")), ("c1", at(GOOD, "StepPaused"))):
-        write(str(fleet.root / f"{name}.json"), [sighting])
+        (fleet.root / f"{name}.json").write_bytes(encode([sighting]))
         fleet.cluster(name, access={"snapshot": f"{name}.json"})
     assert cli.main(["status", "--watch", "--every", "7s", "--root", str(fleet.root)]) == 130
     out = capsys.readouterr().out
@@ -422,7 +422,7 @@ def test_a_report_outside_of_a_cluster_pushes_that_nothing_was_seen(
     found = status.plan(Tree(fleet.root))
     from canaryfleet.sources.many import Many
 
-    rows = status.read(found, Many(str(fleet.root)), 10).status.apps[0].waves[0].clusters
+    rows = status.read(found, Many(str(fleet.root)), 10).apps[0].waves[0].clusters
     assert (rows[0].source, rows[0].verdict and rows[0].verdict.reason) == ("pushed", "Misconfigured")
 
 
