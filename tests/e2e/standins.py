@@ -25,17 +25,23 @@ WHO, TICKS = f"/{SERVICE}/Who", f"/{SERVICE}/Ticks"
 __all__ = ["GrpcStandIn", "StandIn", "channel", "grpc_ticks", "grpc_who", "stand_in"]
 
 
+class _Quiet(ThreadingHTTPServer):
+    def handle_error(self, request: object, client_address: object) -> None:
+        """A proxy that hangs up is no news."""
+
+
 class StandIn:
     """An HTTP/1.1 server.
 
-    `/slow?seconds=3` answers after that time; `/stream?seconds=20` sends a line each quarter of a second;
+    `/slow?seconds=3` answers after that time; `/stream?seconds=20` sends a line each quarter of a second, and "end" after that time or when told to `finish`;
     `/fail/ID?times=2&status=503` fails so often, then answers; everything else is answered with the name.
     """
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.attempts: Counter[str] = Counter()
-        self._server = ThreadingHTTPServer((LOOPBACK, 0), self._handler())
+        self.finish = threading.Event()
+        self._server = _Quiet((LOOPBACK, 0), self._handler())
         self.port = int(self._server.server_address[1])
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
 
@@ -77,9 +83,8 @@ class StandIn:
                 self.send_header("Transfer-Encoding", "chunked")
                 self.end_headers()
                 end = time.monotonic() + seconds
-                while time.monotonic() < end:
+                while time.monotonic() < end and not standin.finish.wait(TICK):
                     self._chunk(f"{standin.name}\n".encode())
-                    time.sleep(TICK)  # a stream is what is asked for
                 self._chunk(b"end\n")
                 self._chunk(b"")
 
@@ -93,11 +98,11 @@ class StandIn:
 
 
 class GrpcStandIn:
-    """A gRPC server: `Who` answers its name, `Ticks` streams it for as many seconds as it is asked to."""
+    """A gRPC server: `Who` answers its name, `Ticks` streams it until the server is told to `finish`."""
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self.calls: Counter[str] = Counter()
+        self.finish = threading.Event()
         self._server = grpc.server(futures.ThreadPoolExecutor(8))
         handlers: dict[str, Any] = {
             "Who": grpc.unary_unary_rpc_method_handler(self._who),
@@ -112,14 +117,11 @@ class GrpcStandIn:
         self._server.stop(None)
 
     def _who(self, request: bytes, context: Any) -> bytes:
-        self.calls[request.decode()] += 1
         return self.name.encode()
 
     def _ticks(self, request: bytes, context: Any) -> Any:
-        end = time.monotonic() + float(request)
-        while time.monotonic() < end and context.is_active():
+        while not self.finish.wait(TICK) and context.is_active():
             yield self.name.encode()
-            time.sleep(TICK)  # a stream is what is asked for
 
 
 def stand_in(app: App, template: str, backend: StandIn | GrpcStandIn) -> None:
@@ -135,21 +137,21 @@ def channel(port: int, host: str) -> Any:
     return grpc.insecure_channel(f"{LOOPBACK}:{port}", options=[("grpc.default_authority", host)])
 
 
-def grpc_who(connection: Any, request: str = "", **metadata: str) -> str:
+def grpc_who(connection: Any, **metadata: str) -> str:
     """Who answers a call with this metadata; the status, when it fails."""
     sent = [(name.replace("_", "-"), value) for name, value in metadata.items()]
     try:
-        answer: bytes = connection.unary_unary(WHO)(request.encode(), metadata=sent, timeout=10)
+        answer: bytes = connection.unary_unary(WHO)(b"", metadata=sent, timeout=10)
     except grpc.RpcError as error:
         return str(error.code().name)
     return answer.decode()
 
 
-def grpc_ticks(connection: Any, seconds: float) -> list[str]:
+def grpc_ticks(connection: Any) -> list[str]:
     """Who sent each message of a stream; at the end the status, when it is not OK."""
     seen: list[str] = []
     try:
-        seen.extend(tick.decode() for tick in connection.unary_stream(TICKS)(str(seconds).encode()))
+        seen.extend(tick.decode() for tick in connection.unary_stream(TICKS)(b""))
     except grpc.RpcError as error:
         seen.append(str(error.code().name))
     return seen

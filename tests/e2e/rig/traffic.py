@@ -8,8 +8,9 @@ Services and DestinationRule subsets select it just as they would select the pod
 import json
 import socketserver
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,8 @@ from rig.waiting import RigError, wait_until
 READY_SECONDS = 60.0
 WATCH_SECONDS = 600.0
 RETRY_SECONDS = 0.3
+DRAIN_SECONDS = 5.0
+"""How long a pod that is to end still answers, as servers with a `preStop` do: proxies learn of it a little later."""
 ISTIO_API = "/apis/networking.istio.io/v1"
 ISTIO_VERSION = "1.31.0"
 ROOT_NAMESPACE = "istio-system"
@@ -199,25 +202,46 @@ class Mesh:
 
     def _sync(self, pods: Iterable[Object]) -> None:
         wanted = ready_groups(pods)
+        failed = []
         for group, labels in wanted.items():
             if group not in self.backends:
-                self._add(group, labels)
+                failed += _attempt(partial(self._add, group, labels))
         for group in set(self.backends) - set(wanted):
-            self._remove(group)
+            failed += _attempt(partial(self._remove, group))
+        if failed:  # of one app, whose namespace is going perhaps; all others have been done
+            raise RigError("; ".join(failed))
 
     def _add(self, group: Group, labels: dict[str, str]) -> None:
+        names = self._service_ports(group.namespace)
         backend = Backend(group.name)
-        ports = dict.fromkeys(self._service_ports(group.namespace), backend.port)
-        self.cluster.kube.apply_at(group.path, _workload_entry(group, labels, ports))
+        try:
+            entry = _workload_entry(group, labels, dict.fromkeys(names, backend.port))
+            self.cluster.kube.apply_at(group.path, entry)
+        except (RigError, OSError):
+            backend.close()
+            raise
         self.backends[group] = backend
 
     def _remove(self, group: Group) -> None:
-        self.cluster.kube.delete_at(group.path)
+        try:
+            self.cluster.kube.delete_at(group.path)
+        except RigError as error:
+            if ": 404 " not in str(error):  # gone already, with its namespace
+                raise
         self.backends.pop(group).close()
 
     def _service_ports(self, namespace: str) -> set[str]:
         services = self.cluster.kube.raw_json(f"/api/v1/namespaces/{namespace}/services")["items"]
         return {port.get("name", "") for s in services for port in s["spec"].get("ports", [])}
+
+
+def _attempt(act: Callable[[], None]) -> list[str]:
+    """Do something; what went wrong, if anything."""
+    try:
+        act()
+    except (RigError, OSError) as error:
+        return [str(error)]
+    return []
 
 
 def ready_groups(pods: Iterable[dict[str, Any]]) -> dict[Group, dict[str, str]]:
