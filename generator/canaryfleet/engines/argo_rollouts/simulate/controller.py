@@ -1,0 +1,646 @@
+"""A model of the Rollout controller: one transition after the other, in the order of the real one.
+
+By rollout/sync.go, canary.go, bluegreen.go and analysis.go of v1.10.1 and what was watched (section G of
+reference/argo-rollouts.md): a change is seen a moment later; a template and fewer replicas at once
+read Healthy with the old hash; steps alone clear an abort and run again; an abort keeps its weight for a
+moment; the stable template skips all steps; at the end the weight is 100 beside Healthy.
+"""
+
+import copy
+import math
+from collections.abc import Iterable, Mapping
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
+
+from canaryfleet.digest import digest
+from canaryfleet.engines.argo_rollouts.simulate.analyses import Mood, Raw, ended, measure, next_due, stamp
+from canaryfleet.quantity import duration
+
+REACTION = timedelta(milliseconds=40)  # between a state and the controller's answer to it
+HASH = "rollouts-pod-template-hash"
+REVISION = "rollout.argoproj.io/revision"
+POD = "canaryfleet.dev/pod"
+OLD_PODS = timedelta(seconds=30)  # scaleDownDelaySeconds, and after an abort
+
+
+class Behaviour(NamedTuple):
+    """How a version behaves: what is measured of it, from when on, and how its pods come up."""
+
+    mood: Mood = "good"
+    before: Mood = "good"
+    since: float = 0  # seconds after its first pod; `before` is measured until then
+    startup: float = 2  # seconds until a pod is available
+    crashes: bool = False
+    unschedulable: bool = False
+
+
+class World:
+    """One app on one cluster. `uid`: of its kube-system, from which all other UIDs are made."""
+
+    def __init__(self, uid: str, behaviours: Mapping[str, Behaviour]) -> None:
+        self.uid = uid
+        self.behaviours = behaviours  # by pod digest
+        self.now = datetime.min
+        self.rollout: Raw | None = None
+        self.templates: dict[str, Raw] = {}
+        self.sets: dict[str, Raw] = {}  # by hash
+        self.removal: dict[str, datetime] = {}  # when a set is scaled down
+        self.runs: dict[str, Raw] = {}
+        self.running = True  # the controller
+        self.wake: datetime | None = None
+        self.version = 0
+        self.lag = False  # the false Healthy was shown
+        self.gone: set[str] = set()  # runs that were collected
+
+    # Time
+
+    def advance(self, to: datetime) -> None:
+        """Everything that happens until a moment."""
+        while True:
+            time = min([*self._agenda(), to])
+            self.now = max(self.now, time) if self.now != datetime.min else time
+            if time == to:
+                return
+            self._react()
+
+    def _agenda(self) -> Iterable[datetime]:
+        """When something happens next; what is over already was seen when it happened."""
+        times = [time for item in self.sets.values() for time in item["_ready"]]
+        if self.running:
+            times += [time for run in self.runs.values() if (time := next_due(run))]
+            times += [*self.removal.values(), *filter(None, [self._pause_until()])]
+        soon = [max(self.wake, self.now)] if self.wake and self.running else []
+        return [*soon, *(time for time in times if time > self.now)]
+
+    def _react(self) -> None:
+        """One transition, and another soon if there was one."""
+        for item in self.sets.values():
+            item["_ready"] = [time for time in item["_ready"] if time > self.now]
+        changed = False
+        if self.running:
+            for run in self.runs.values():
+                changed = measure(run, self.now, lambda _metric, nth, run=run: self._mood(run)) or changed
+            for hash_, time in [*self.removal.items()]:
+                if time <= self.now:
+                    del self.removal[hash_]
+                    self._resize(hash_, 0)
+            changed = self._reconcile() or changed
+        self.version += 1
+        self.wake = self.now + REACTION if changed else None
+
+    def poke(self) -> None:
+        """Something changed from outside: the controller hears of it."""
+        self.version += 1
+        self.wake = self.now + REACTION
+
+    # What people and Git do
+
+    def apply(self, objects: Iterable[Raw]) -> None:
+        """A sync of an overlay's objects, server-side."""
+        for item in objects:
+            name = item["metadata"]["name"]
+            if item["kind"] == "AnalysisTemplate":
+                self.templates[name] = item
+            elif item["kind"] == "AnalysisRun" and name not in self.runs:
+                self.runs[name] = self._new(item) | {"spec": copy.deepcopy(item["spec"]), "status": {}}
+                self.runs[name]["status"] = {"phase": "Running", "startedAt": stamp(self.now)}
+            elif item["kind"] == "Rollout":
+                self._apply_rollout(item)
+        self.poke()
+
+    def _apply_rollout(self, item: Raw) -> None:
+        spec = copy.deepcopy(item["spec"])
+        spec.setdefault("replicas", 1)
+        if self.rollout is None:
+            self.rollout = self._new(item) | {"spec": spec, "status": {}}
+            self.rollout["metadata"]["annotations"][REVISION] = "0"
+            self.rollout["metadata"]["generation"] = 1
+            return
+        metadata, old = self.rollout["metadata"], self.rollout["spec"]
+        metadata["labels"] = dict(item["metadata"].get("labels", {}))
+        metadata["annotations"] |= item["metadata"].get("annotations", {})
+        if spec != old:
+            metadata["generation"] += 1
+            self.lag = spec["template"] != old["template"] and spec["replicas"] < old["replicas"]
+            self.rollout["spec"] = spec
+
+    def _new(self, item: Raw) -> Raw:
+        metadata = copy.deepcopy(item["metadata"])
+        metadata |= {
+            "uid": self._uid(item["kind"], metadata["name"]),
+            "creationTimestamp": stamp(self.now),
+            "generation": 1,
+        }
+        metadata.setdefault("annotations", {})
+        return {"apiVersion": item["apiVersion"], "kind": item["kind"], "metadata": metadata}
+
+    def _uid(self, *words: str) -> str:
+        text = digest([self.uid, stamp(self.now), *words])
+        return "-".join((text[:8], text[8:12], text[12:16], text[16:20], text[20:32]))
+
+    # Reading
+
+    @property
+    def spec(self) -> Raw:
+        """The Rollout's spec; there is one where this is asked."""
+        return dict(self.rollout["spec"]) if self.rollout else {}
+
+    @property
+    def status(self) -> Raw:
+        """The Rollout's status, which the controller writes."""
+        assert self.rollout is not None
+        found: Raw = self.rollout["status"]
+        return found
+
+    @property
+    def current(self) -> str:
+        """The hash that is rolled out."""
+        return str(self.status.get("currentPodHash", ""))
+
+    @property
+    def stable(self) -> str:
+        """The hash that is stable."""
+        return str(self.status.get("stableRS", ""))
+
+    @property
+    def steps(self) -> list[Raw]:
+        """The steps of a canary."""
+        return list(self.spec["strategy"].get("canary", {}).get("steps", []))
+
+    @property
+    def blue(self) -> Raw | None:
+        """The blue-green strategy, if it is one."""
+        return self.spec["strategy"].get("blueGreen")
+
+    def available(self, hash_: str) -> int:
+        """How many pods of a version are available."""
+        item = self.sets.get(hash_)
+        if item is None or self._how(item).crashes or self._how(item).unschedulable:
+            return 0
+        return int(item["spec"]["replicas"]) - len(item["_ready"])
+
+    def _how(self, item: Raw) -> Behaviour:
+        stamped = item["spec"]["template"]["metadata"]["annotations"].get(POD, "")
+        return self.behaviours.get(stamped, Behaviour())
+
+    def _mood(self, run: Raw) -> Mood:
+        """What is measured of the version that a run asks for; a bake's query is empty before it has all traffic."""
+        asked = next((arg["value"] for arg in run["spec"]["args"] if arg["name"] == "revision"), "")
+        found = self.behaviours.get(asked, Behaviour())
+        item = next((one for one in self.sets.values() if one["_pod"] == asked), None)
+        if item is None:
+            return "few"
+        serving = item["_serving"]
+        if not run["metadata"].get("ownerReferences") and (serving is None or serving > self.now):
+            return "few"
+        born = datetime.fromisoformat(item["metadata"]["creationTimestamp"])
+        return found.mood if self.now >= born + timedelta(seconds=found.since) else found.before
+
+    # Reconcile: one transition a call
+
+    def _reconcile(self) -> bool:
+        if self.rollout is None:
+            return False
+        generation = str(self.rollout["metadata"]["generation"])
+        if self.status.get("observedGeneration") != generation or self.lag:
+            return self._observe(generation)
+        before = (
+            copy.deepcopy(self.status),
+            {key: item["spec"]["replicas"] for key, item in self.sets.items()},
+        )
+        runs = len(self.runs)
+        self._progress()
+        self._write_status()
+        after = self.status, {key: item["spec"]["replicas"] for key, item in self.sets.items()}
+        return before != after or runs != len(self.runs)
+
+    def _observe(self, generation: str) -> bool:
+        """The controller sees a new spec."""
+        status, hash_ = self.status, digest(self.spec["template"])[:10]
+        status["observedGeneration"] = generation
+        if self.lag:  # G: the replicas first, with everything else still of the old hash
+            self.lag = False
+            self._resize(self.stable, self.spec["replicas"])
+            self._write_status()
+            return True
+        changed = digest(self.steps)[:10]
+        if hash_ != self.current:
+            self._roll(hash_)
+        elif status.get("currentStepHash") != changed and self.current != self.stable:
+            self._reset(0)  # G: a change of the steps alone clears an abort and runs again
+        status["currentStepHash"] = changed
+        self._write_status()
+        return True
+
+    def _roll(self, hash_: str) -> None:
+        """A new template: a new revision of its set, and steps from the start, unless it was there before."""
+        assert self.rollout is not None
+        annotations = self.rollout["metadata"]["annotations"]
+        revision = int(annotations[REVISION]) + 1
+        annotations[REVISION] = str(revision)
+        known = self.sets.get(hash_)
+        window = self.spec.get("rollbackWindow", {}).get("revisions", 0)
+        recent = (
+            known is not None and revision - int(known["metadata"]["annotations"][REVISION]) <= window + 1
+        )
+        back = hash_ == self.stable or (recent and known is not None and known["spec"]["replicas"] > 0)
+        if known is None:
+            self.sets[hash_] = self._set(hash_)
+        self.sets[hash_]["metadata"]["annotations"][REVISION] = str(revision)
+        self.removal.pop(hash_, None)
+        old, self.status["currentPodHash"] = self.current, hash_
+        if old and old not in (hash_, self.stable):
+            self.removal[old] = self.now + OLD_PODS
+        self._reset(len(self.steps) if back else 0)
+        if not self.stable:  # the first deployment is stable at once, and nothing is analysed (D2)
+            self.status.update({"stableRS": hash_, "currentStepIndex": len(self.steps)})
+
+    def _reset(self, step: int) -> None:
+        for key in ("abort", "abortedAt", "pauseConditions", "promoteFull", "controllerPause"):
+            self.status.pop(key, None)
+        self.status["currentStepIndex"] = step
+        self._cancel(self._mine())
+
+    def _set(self, hash_: str) -> Raw:
+        assert self.rollout is not None
+        template = copy.deepcopy(self.spec["template"])
+        template["metadata"]["labels"][HASH] = hash_
+        metadata = {
+            "name": f"{self.rollout['metadata']['name']}-{hash_}",
+            "namespace": self.rollout["metadata"]["namespace"],
+            "uid": self._uid("ReplicaSet", hash_),
+            "creationTimestamp": stamp(self.now),
+            "generation": 1,
+            "labels": dict(template["metadata"]["labels"]),
+            "annotations": {REVISION: "0"},
+            "ownerReferences": [self.owner()],
+        }
+        pod = template["metadata"]["annotations"].get(POD, "")
+        return {
+            "metadata": metadata,
+            "spec": {"replicas": 0, "template": template},
+            "_ready": [],
+            "_pod": pod,
+            "_serving": None,
+        }
+
+    def owner(self) -> Raw:
+        """The reference of what the Rollout controls."""
+        assert self.rollout is not None
+        metadata = self.rollout["metadata"]
+        kind = {"apiVersion": "argoproj.io/v1alpha1", "kind": "Rollout"}
+        return kind | {
+            "name": metadata["name"],
+            "uid": metadata["uid"],
+            "controller": True,
+            "blockOwnerDeletion": True,
+        }
+
+    def _resize(self, hash_: str, replicas: int) -> None:
+        item = self.sets[hash_]
+        more = replicas - item["spec"]["replicas"]
+        if more:
+            item["spec"]["replicas"] = replicas
+            item["metadata"]["generation"] += 1
+        ready = self.now + timedelta(seconds=self._how(item).startup)
+        item["_ready"] = [*item["_ready"], *[ready] * max(0, more)][:replicas]
+
+    def _progress(self) -> None:
+        if self.current == self.stable:
+            self._settle()
+        elif self.status.get("abort"):
+            self._aborted()
+        elif self.blue is not None:
+            self._blue_green(self.blue)
+        else:
+            self._canary()
+
+    def _settle(self) -> None:
+        """Stable: all pods, all traffic, and the others go after a while."""
+        self._resize(self.current, self.spec["replicas"])
+        for hash_, item in self.sets.items():
+            if hash_ != self.current and item["spec"]["replicas"] and hash_ not in self.removal:
+                self.removal[hash_] = self.now + OLD_PODS
+        self._cancel(self._mine())
+        if self.blue is not None:
+            self.status["blueGreen"] = {"activeSelector": self.current, "previewSelector": self.current}
+            self._serve()
+        elif self.available(self.current) >= self.spec["replicas"] or self._weight() == 0:
+            self._route(0)
+            self._serve()
+
+    def _serve(self) -> None:
+        item = self.sets[self.current]
+        item["_serving"] = item["_serving"] or self.now
+
+    def _aborted(self) -> None:
+        """First the status says so, with the weight still there (G); then the weight goes, then the pods."""
+        if self.blue is not None:
+            self.status["blueGreen"] = {"activeSelector": self.stable, "previewSelector": self.current}
+        elif self._weight():
+            self._route(0)
+        self.status["currentStepIndex"] = 0
+        self.removal.setdefault(self.current, self.now + OLD_PODS)
+        self._cancel(self._mine())
+
+    def _abort(self, why: str) -> None:
+        self.status.update({"abort": True, "abortedAt": stamp(self.now), "_why": why})
+        self.status.pop("pauseConditions", None)
+
+    # Canary
+
+    def _canary(self) -> None:
+        index, steps = int(self.status.get("currentStepIndex", 0)), self.steps
+        if self._background(index) or self.status.get("promoteFull"):
+            index = len(steps) if self.status.get("promoteFull") else index
+        if self.status.get("abort"):
+            return
+        self._resize(self.current, self._wanted(index))
+        self._resize(self.stable, self.spec["replicas"])
+        if self.available(self.current) < self.sets[self.current]["spec"]["replicas"]:
+            return
+        if index >= len(steps):
+            self._finish()
+        elif self._step(steps[index], index):
+            self._drop("CanaryPauseStep")
+            self.status["currentStepIndex"] = index + 1
+
+    def _finish(self) -> None:
+        """All pods, then all the traffic, and stable in the same moment: weight 100 beside Healthy (G)."""
+        self._route(100)
+        self.status.update({"stableRS": self.current, "currentStepIndex": len(self.steps)})
+        self.status.pop("pauseConditions", None)
+        self.status.pop("promoteFull", None)
+        self._serve()
+
+    def _wanted(self, index: int) -> int:
+        """Canary pods at a step: an explicit scale, or as many as the weight takes."""
+        replicas = int(self.spec["replicas"])
+        if index >= len(self.steps):
+            return replicas
+        weight, scale = 0, None
+        for step in self.steps[: index + 1]:
+            weight = step.get("setWeight", weight)
+            scale = step.get("setCanaryScale", scale)
+        if scale and "replicas" in scale:
+            return int(scale["replicas"])
+        share = scale["weight"] if scale and "weight" in scale else weight
+        least = self.spec["strategy"]["canary"].get("minPodsPerReplicaSet", 1)
+        return max(math.ceil(replicas * share / 100), min(least, replicas)) if share else 0
+
+    def _step(self, step: Raw, index: int) -> bool:
+        """One step; whether it is over."""
+        if "setWeight" in step:
+            self._route(step["setWeight"])
+        elif "pause" in step:
+            return self._pause("CanaryPauseStep", step["pause"].get("duration"))
+        elif "analysis" in step:
+            return self._analysed(
+                f"-{index}", step["analysis"], {"rollout-type": "Step", "step-index": str(index)}
+            )
+        return True
+
+    def _background(self, index: int) -> bool:
+        analysis = self.spec["strategy"]["canary"].get("analysis")
+        if (
+            analysis
+            and index >= analysis.get("startingStep", 0)
+            and not self._paused("InconclusiveAnalysisRun")
+        ):
+            self._analysed("", analysis, {"rollout-type": "Background"})
+        return bool(analysis)
+
+    def _weight(self) -> int:
+        weights = self.status.get("canary", {}).get("weights")
+        return int(weights["canary"]["weight"]) if weights else 0
+
+    def _route(self, weight: int) -> None:
+        service = self.spec["strategy"]["canary"].get("stableService", "")
+        self.status["canary"] = {
+            "weights": {
+                "canary": {"podTemplateHash": self.current, "weight": weight},
+                "stable": {"podTemplateHash": self.stable, "serviceName": service, "weight": 100 - weight},
+            }
+        }
+
+    # Blue-green
+
+    def _blue_green(self, blue: Raw) -> None:
+        """Preview, its analysis, a pause, the switch, the analysis after it."""
+        state = self.status.setdefault("blueGreen", {"activeSelector": self.stable})
+        state["previewSelector"] = self.current
+        switched = state["activeSelector"] == self.current
+        preview = blue.get("previewReplicaCount", self.spec["replicas"])
+        ready = self.available(self.current) >= (
+            preview if not self.status.get("_switching") else self.spec["replicas"]
+        )
+        if not switched and not self.status.get("_switching"):
+            self._resize(self.current, preview)
+            if not ready or not self._analysed(
+                "-pre", blue.get("prePromotionAnalysis"), {"rollout-type": "PrePromotion"}
+            ):
+                return
+            seconds = blue.get("autoPromotionSeconds") if blue.get("autoPromotionEnabled", True) else None
+            if (seconds or not blue.get("autoPromotionEnabled", True)) and not self._pause(
+                "BlueGreenPause", seconds
+            ):
+                return
+            self._drop("BlueGreenPause")
+            self.status["_switching"] = True
+            self._resize(self.current, self.spec["replicas"])
+        elif not switched and ready:
+            state["activeSelector"] = self.current
+            self._serve()
+        elif switched and self._analysed(
+            "-post", blue.get("postPromotionAnalysis"), {"rollout-type": "PostPromotion"}
+        ):
+            self.status["stableRS"] = self.current
+            self.status.pop("_switching", None)
+
+    # Pauses
+
+    def _paused(self, reason: str) -> Raw | None:
+        found = self.status.get("pauseConditions", [])
+        return next((item for item in found if item["reason"] == reason), None)
+
+    def _pause(self, reason: str, length: str | int | None) -> bool:
+        """Whether a pause is over; it begins when it is first asked for. One without length waits for a person."""
+        found = self._paused(reason)
+        if found is None:
+            if self.status.pop("_resumed", False):
+                return True
+            entry = {"reason": reason, "startTime": stamp(self.now), "_until": self._until(length)}
+            self.status["pauseConditions"] = [*self.status.get("pauseConditions", []), entry]
+            self.status["controllerPause"] = True
+            return False
+        return found.get("_until") is not None and found["_until"] <= self.now
+
+    def _until(self, length: str | int | None) -> datetime | None:
+        if length is None:
+            return None
+        return self.now + timedelta(seconds=float(length if isinstance(length, int) else duration(length)))
+
+    def _pause_until(self) -> datetime | None:
+        found = self.status.get("pauseConditions", []) if self.rollout else []
+        return min((item["_until"] for item in found if item.get("_until")), default=None)
+
+    def _drop(self, reason: str) -> None:
+        left = [item for item in self.status.get("pauseConditions", []) if item["reason"] != reason]
+        self.status["pauseConditions"] = left
+        if not left:
+            self.status.pop("pauseConditions")
+            self.status.pop("controllerPause", None)
+
+    def resume(self) -> None:
+        """A person resumes: an inconclusive analysis is measured anew, a pause of a step is over."""
+        self.status["_resumed"] = bool(self._paused("CanaryPauseStep") or self._paused("BlueGreenPause"))
+        for run in self._mine():
+            if run["status"].get("phase") == "Inconclusive":
+                run["_replaced"] = True
+        self.status.pop("pauseConditions", None)
+
+    def abort(self) -> None:
+        """A person aborts."""
+        self._abort("Rollout aborted by a person")
+
+    def retry(self) -> None:
+        """A person retries what was aborted: from the first step, in the same revision."""
+        for run in self._mine():
+            run["_replaced"] = True
+        self._reset(0)
+
+    def promote(self) -> None:
+        """A person promotes it fully: what is left of steps and analyses is skipped."""
+        self.status["promoteFull"] = True
+        self.status.pop("pauseConditions", None)
+
+    # Analyses
+
+    def _mine(self) -> list[Raw]:
+        """The runs of what is rolled out now."""
+        assert self.rollout is not None
+        revision = self.rollout["metadata"]["annotations"][REVISION]
+        return [
+            run
+            for run in self.runs.values()
+            if run["metadata"].get("annotations", {}).get(REVISION) == revision
+        ]
+
+    def _analysed(self, suffix: str, analysis: Raw | None, labels: Raw) -> bool:
+        """Whether an analysis is over and good; it begins when it is first asked for, and may abort or pause."""
+        assert self.rollout is not None
+        if analysis is None:
+            return True
+        revision = self.rollout["metadata"]["annotations"][REVISION]
+        name = f"{self.rollout['metadata']['name']}-{self.current}-{revision}{suffix}"
+        again = sum(
+            1
+            for run in self.runs.values()
+            if run["metadata"]["name"].split(".")[0] == name and run.get("_replaced")
+        )
+        name = f"{name}.{again}" if again else name
+        run = self.runs.get(name)
+        if run is None:
+            if name not in self.gone:
+                self.runs[name] = self._start(name, analysis, labels, revision)
+            return False
+        phase = run["status"].get("phase")
+        if phase in ("Failed", "Error"):
+            self._abort(
+                f"{labels['rollout-type']} analysis phase error/failed: {run['status'].get('message', '')}"
+            )
+        elif phase == "Inconclusive" and not self._paused("InconclusiveAnalysisRun"):
+            entry = {"reason": "InconclusiveAnalysisRun", "startTime": stamp(self.now)}
+            self.status["pauseConditions"] = [*self.status.get("pauseConditions", []), entry]
+        return phase == "Successful"
+
+    def _start(self, name: str, analysis: Raw, labels: Raw, revision: str) -> Raw:
+        assert self.rollout is not None
+        specs = [self.templates[item["templateName"]]["spec"] for item in analysis["templates"]]
+        given = {arg["name"]: self._argument(arg) for arg in analysis.get("args", [])}
+        args = [dict(arg) for spec in specs for arg in spec.get("args", [])]
+        for arg in args:
+            if arg["name"] in given:
+                arg["value"] = given[arg["name"]]
+        metadata = {
+            "name": name,
+            "namespace": self.rollout["metadata"]["namespace"],
+            "uid": self._uid("AnalysisRun", name),
+            "creationTimestamp": stamp(self.now),
+            "generation": 1,
+            "labels": {HASH: self.current, **labels}
+            | analysis.get("analysisRunMetadata", {}).get("labels", {})
+            | self.spec["selector"]["matchLabels"],
+            "annotations": {REVISION: revision},
+            "ownerReferences": [self.owner()],
+        }
+        spec = {
+            "args": args,
+            "metrics": [copy.deepcopy(metric) for item in specs for metric in item["metrics"]],
+            "measurementRetention": [rule for item in specs for rule in item.get("measurementRetention", [])],
+        }
+        status = {"phase": "Running", "startedAt": stamp(self.now)}
+        kind = {"apiVersion": "argoproj.io/v1alpha1", "kind": "AnalysisRun"}
+        return kind | {"metadata": metadata, "spec": spec, "status": status}
+
+    def _argument(self, arg: Raw) -> Any:
+        which = arg.get("valueFrom", {}).get("podTemplateHashValue")
+        return {"Latest": self.current, "Stable": self.stable}.get(which, arg.get("value"))
+
+    def _cancel(self, runs: Iterable[Raw]) -> None:
+        for run in runs:
+            if not ended(run):
+                run["spec"]["terminate"] = True
+                measure(run, self.now, lambda _metric, _nth: "few")
+
+    # Status
+
+    def _write_status(self) -> None:
+        """The counts, conditions and the phase, as at the end of each reconcile (persistRolloutStatus)."""
+        status, wanted = self.status, self.spec["replicas"]
+        mine = self.sets.get(self.current)
+        status |= {
+            "replicas": sum(item["spec"]["replicas"] for item in self.sets.values()),
+            "updatedReplicas": mine["spec"]["replicas"] if mine else 0,
+            "availableReplicas": sum(self.available(hash_) for hash_ in self.sets),
+        }
+        status["phase"], status["message"] = self._phase(wanted)
+        same = bool(self.stable) and self.stable == self.current
+        self._condition("Completed", same, "RolloutCompleted", "RolloutCompleted")
+        self._condition("Healthy", status["phase"] == "Healthy", "RolloutHealthy", "Rollout is healthy")
+        if status.get("abort"):
+            self._condition("Progressing", False, "RolloutAborted", status["message"])
+        else:
+            self._condition("Progressing", True, "ReplicaSetUpdated", "progressing")
+
+    def _phase(self, wanted: int) -> tuple[str, str]:
+        status = self.status
+        if status.get("abort"):
+            return "Degraded", f"RolloutAborted: {status.get('_why', '')}"
+        if self.spec.get("paused"):
+            return "Paused", "manually paused"
+        if status.get("pauseConditions"):
+            return "Paused", status["pauseConditions"][0]["reason"]
+        if status["updatedReplicas"] < wanted:
+            return "Progressing", "more replicas need to be updated"
+        if status["availableReplicas"] < status["updatedReplicas"]:
+            return "Progressing", "updated replicas are still becoming available"
+        if not self.stable or self.stable != self.current:
+            return "Progressing", "waiting for all steps to complete"
+        return "Healthy", ""
+
+    def _condition(self, kind: str, true: bool, reason: str, message: str) -> None:
+        """As SetRolloutCondition: the time of transition changes with the status alone."""
+        conditions = {item["type"]: item for item in self.status.get("conditions", [])}
+        old, word = conditions.get(kind), "True" if true else "False"
+        since = old["lastTransitionTime"] if old and old["status"] == word else stamp(self.now)
+        if old is None or (old["status"], old["reason"]) != (word, reason):
+            conditions[kind] = {
+                "type": kind,
+                "status": word,
+                "reason": reason,
+                "message": message,
+                "lastTransitionTime": since,
+                "lastUpdateTime": stamp(self.now),
+            }
+        self.status["conditions"] = [*conditions.values()]
