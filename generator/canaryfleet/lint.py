@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from canaryfleet import overlay
 from canaryfleet.emit import Unwritable
-from canaryfleet.engines.argo_rollouts import validate
+from canaryfleet.engines.argo_rollouts.validate import validate
 from canaryfleet.errors import ERROR, Finding, Issue, Problems
 from canaryfleet.freeze import Frozen, freeze
 from canaryfleet.live import Settings, resolve

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 from canaryfleet import metrics, waves
 from canaryfleet.engines import argo_rollouts
+from canaryfleet.engines.argo_rollouts.validate import malformed
 from canaryfleet.errors import WARNING, Issue
 from canaryfleet.live import Live, Settings, unresolved
 from canaryfleet.live import resolve as resolve_live
@@ -77,9 +78,9 @@ def resolve(inputs: Inputs) -> Resolved:
         *_scaler_issues(spec),
         *argo_rollouts.check(spec),
     ]
-    malformed = list(_malformed(inputs))
-    if malformed:
-        return Resolved(None, (*issues, *malformed))
+    refused = list(_malformed(inputs))
+    if refused:
+        return Resolved(None, (*issues, *refused))
     built = build(spec, inputs.base, inputs.files)
     issues += built.issues
     if built.workload is None:
@@ -144,7 +145,7 @@ def _backends(value: Any) -> Iterator[str]:
 
 def _malformed(inputs: Inputs) -> Iterator[Issue]:
     """What in the built base isn't what Kubernetes expects; nothing else can be said about it then."""
-    for item in argo_rollouts.malformed(inputs.base or ()):
+    for item in malformed(inputs.base or ()):
         where = ".".join(map(str, item.path))
         yield Issue(
             ("workload", "base"),

@@ -69,3 +69,12 @@ def test_lint_imports_no_more_than_a_clean_repository_needs() -> None:
     modules = imported("lint", "embeddings")
     assert foreign(modules) <= {"msgspec", "yaml", "typing_extensions", "cython_runtime"}
     assert not {"check", "kustomize", "schema"} & ours(modules)
+
+
+def test_status_imports_neither_renderer_nor_sources_that_it_does_not_ask() -> None:
+    modules = imported("status", "--snapshot", "none.json")
+    assert foreign(modules) <= {"msgspec", "yaml", "typing_extensions", "cython_runtime"}
+    heads = {name.partition(".")[0] for name in ours(modules)}
+    assert not {"check", "freeze", "git", "kustomize", "lint", "point", "render", "schema", "signing"} & heads
+    assert not any(name.startswith("engines.argo_rollouts.validate") for name in ours(modules))
+    assert {name for name in ours(modules) if name.startswith("sources")} == {"sources", "sources.snapshot"}
