@@ -71,11 +71,20 @@ class App:
     cluster = HERE
     """The cluster of the repository whose overlay is built and applied."""
 
-    def __init__(self, fleet: Fleet, member: Member, root: Path, name: str, spec: Mapping[str, Any]) -> None:
+    def __init__(
+        self,
+        fleet: Fleet,
+        member: Member,
+        root: Path,
+        name: str,
+        spec: Mapping[str, Any],
+        namespace: str | None = None,
+    ) -> None:
         self.fleet, self.member, self.kube = fleet, member, member.kube
         self.root, self.name = root, name
-        self.namespace = f"{name}-{uuid.uuid4().hex[:8]}"
-        self.host = f"{self.namespace}.example"
+        unique = f"{name}-{uuid.uuid4().hex[:8]}"
+        self.namespace = namespace or unique
+        self.host = f"{unique}.example"
         self.exporter = Exporter()
         self.spec = _spec(self, spec)
         self.history: list[Seen] = []
@@ -94,7 +103,7 @@ class App:
             f"/api/v1/namespaces/{self.namespace}",
             {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": self.namespace}},
         )
-        self.fleet.scrape(self.namespace, self.exporter)
+        self.fleet.scrape(self.host, self.exporter)
         for kind, path in WATCHED.items():
             threading.Thread(
                 target=self._watch, args=(kind, path.format(self.namespace)), daemon=True
@@ -104,7 +113,7 @@ class App:
     def close(self) -> None:
         """Take the namespace, what was applied outside of it, and the series away."""
         self._closed = True
-        self.fleet.forget(self.namespace)
+        self.fleet.forget(self.host)
         for path in (*self._elsewhere, f"/api/v1/namespaces/{self.namespace}"):
             with contextlib.suppress(RigError):  # a test may have deleted it
                 self.kube.delete_at(path)
@@ -134,11 +143,15 @@ class App:
             for parent in parents:
                 at = at.setdefault(parent, {})
             at[last] = value
-        self.write("canary.yaml", yaml.safe_dump(self.spec, sort_keys=False))
+        self.respec()
         self.cli("render")
         candidate = yaml.safe_load((self.overlays / "candidate.yaml").read_text())["release"]
         self.point(candidate)
         return self.frozen(candidate)
+
+    def respec(self) -> None:
+        """Write the spec as it is in memory."""
+        self.write("canary.yaml", yaml.safe_dump(self.spec, sort_keys=False))
 
     def point(self, release: str) -> None:
         """Point the cluster at a release, and commit."""
@@ -274,7 +287,7 @@ class App:
         with self._news:
             found = [o for (k, _), o in self.live.items() if k == "AnalysisRun"]
         found.sort(key=lambda run: (run["metadata"]["creationTimestamp"], run["metadata"]["name"]))
-        return [run for run in found if _is_run(run, kind, template)]
+        return [run for run in found if _is_run(run, kind, template) and self._is_mine(run)]
 
     def pods(self, template: str | None = None) -> list[Object]:
         """The pods that are not about to go, of one template or of all."""
@@ -519,6 +532,11 @@ class App:
 
     # ---- inside -------------------------------------------------------------------------------
 
+    def _is_mine(self, run: Object) -> bool:
+        metadata = run["metadata"]
+        owners = {owner["name"] for owner in metadata.get("ownerReferences", [])}
+        return self.name in (owners or {metadata.get("labels", {}).get("app.kubernetes.io/name", self.name)})
+
     def _note_elsewhere(self, objects: Sequence[Object]) -> set[str]:
         """The paths of objects; those outside of the namespace are deleted by `close`."""
         paths = {self.kube.path_of(one): one["metadata"].get("namespace") for one in objects}
@@ -534,7 +552,7 @@ class App:
         group = one["apiVersion"].rpartition("/")[0]
         metadata = one["metadata"]
         where = f"{metadata.get('namespace', '')}/{metadata['name']}"
-        return f"{self.namespace}:{group}/{one['kind']}:{where}"
+        return f"{self.host}:{group}/{one['kind']}:{where}"
 
     def _owned(self) -> list[str]:
         """The paths of what earlier syncs have applied, and is not about to go already."""

@@ -17,6 +17,12 @@ def starting(kube: Kube, pod: Object) -> None:
     _write(kube, pod, [_container(pod, c, 0, {"running": {"startedAt": now()}}) for c in _containers(pod)])
 
 
+def ready(kube: Kube, pod: Object) -> None:
+    """Its containers run and are ready."""
+    running = {"running": {"startedAt": now()}}
+    _write(kube, pod, [_container(pod, c, 0, running) | {"ready": True} for c in _containers(pod)])
+
+
 def crash(kube: Kube, pod: Object, restarts: int) -> None:
     """Its containers ended for the n-th time, and wait before the next start."""
     started = ended = now()
@@ -76,14 +82,16 @@ def _container_id(pod: Object, container: Object, restarts: int) -> str:
 
 def _write(kube: Kube, pod: Object, containers: list[Object]) -> None:
     generation = pod["metadata"].get("generation", 1)
-    names = " ".join(c["name"] for c in containers)
-    unready = {"reason": "ContainersNotReady", "message": f"containers with unready status: [{names}]"}
+    names = " ".join(c["name"] for c in containers if not c["ready"])
+    serving = "True" if all(c["ready"] for c in containers) else "False"
+    why = {"reason": "ContainersNotReady", "message": f"containers with unready status: [{names}]"}
+    unready = {} if serving == "True" else why
     before = {condition["type"]: condition for condition in pod["status"].get("conditions", [])}
     conditions = [
         _condition("PodReadyToStartContainers", "True", generation, before),
         _condition("Initialized", "True", generation, before),
-        _condition("Ready", "False", generation, before) | unready,
-        _condition("ContainersReady", "False", generation, before) | unready,
+        _condition("Ready", serving, generation, before) | unready,
+        _condition("ContainersReady", serving, generation, before) | unready,
         _condition("PodScheduled", "True", generation, before),
     ]
     status = {
