@@ -4,7 +4,6 @@ A function of script and time alone, so that the same is seen whenever one looks
 the real controller in shape; the overlay's own Rollout, AnalysisTemplates and bake are what it works on.
 """
 
-import copy
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Literal, NamedTuple
@@ -141,7 +140,7 @@ def _absent(read: Read) -> Raw:
 
 def _shown(item: Raw, version: Raw) -> Raw:
     """An object as the API server gives it: without what the simulation keeps with it."""
-    shown: Raw = _public(copy.deepcopy(item))
+    shown: Raw = _public(item)
     shown["metadata"] |= version
     return shown
 

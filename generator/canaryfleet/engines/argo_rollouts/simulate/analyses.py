@@ -7,6 +7,7 @@ what a run reads that was told to stop. Values are made from the conditions that
 import re
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Any, Literal
 
 from canaryfleet.quantity import duration
@@ -24,6 +25,18 @@ def stamp(time: datetime) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
+@lru_cache(maxsize=4096)
+def _read(text: str) -> datetime:
+    return datetime.fromisoformat(text)
+
+
+@lru_cache(maxsize=1024)
+def bound(condition: str) -> tuple[str, float] | None:
+    """The comparison at the end of a condition of ours."""
+    found = BOUND.search(condition)
+    return (found[1], float(found[2])) if found else None
+
+
 def ended(run: Raw) -> bool:
     """Whether nothing more is measured."""
     return run["status"].get("phase") in ("Successful", "Failed", "Error", "Inconclusive")
@@ -35,19 +48,22 @@ def due(run: Raw, metric: Raw) -> datetime | None:
     if ended(run) or (result is not None and result["phase"] != "Running"):
         return None
     if result is None:
-        wait = float(duration(metric.get("initialDelay", "0")))
-        return datetime.fromisoformat(run["status"]["startedAt"]) + timedelta(seconds=wait)
+        return _read(run["status"]["startedAt"]) + span(metric.get("initialDelay", "0"))
     last = result["measurements"][-1]
-    again = ERROR_RETRY if last["phase"] == "Error" else _interval(metric)
-    return datetime.fromisoformat(last["finishedAt"]) + again
+    again = ERROR_RETRY if last["phase"] == "Error" else span(metric.get("interval", "10s"))
+    return _read(last["finishedAt"]) + again
 
 
-def _interval(metric: Raw) -> timedelta:
-    return timedelta(seconds=float(duration(metric.get("interval", "10s"))))
+@lru_cache(maxsize=256)
+def span(text: str) -> timedelta:
+    """A duration as it is written."""
+    return timedelta(seconds=float(duration(text)))
 
 
 def next_due(run: Raw) -> datetime | None:
     """When a run has something to do next."""
+    if ended(run):
+        return None
     return min((time for metric in run["spec"]["metrics"] if (time := due(run, metric))), default=None)
 
 
@@ -162,7 +178,7 @@ def outcome(metric: Raw, mood: Mood, nth: int) -> tuple[str, str | None]:
         mood = "bad" if nth % 2 else "good"
     if mood == "outage":
         return "Error", None
-    success, failure = _bound(metric.get("successCondition", "")), _bound(metric.get("failureCondition", ""))
+    success, failure = bound(metric.get("successCondition", "")), bound(metric.get("failureCondition", ""))
     if "successCondition" not in metric:
         return ("Failed" if mood == "bad" else "Successful"), None
     if mood in ("few", "nan"):
@@ -173,11 +189,6 @@ def outcome(metric: Raw, mood: Mood, nth: int) -> tuple[str, str | None]:
     negated = metric["successCondition"].endswith(")")
     good = success is None or _holds(success, number) != negated
     return ("Successful" if good else "Inconclusive"), f"[{number:g}]"
-
-
-def _bound(condition: str) -> tuple[str, float] | None:
-    found = BOUND.search(condition)
-    return (found[1], float(found[2])) if found else None
 
 
 def _holds(bound: tuple[str, float], number: float) -> bool:

@@ -204,15 +204,15 @@ class World:
         generation = str(self.rollout["metadata"]["generation"])
         if self.status.get("observedGeneration") != generation or self.lag:
             return self._observe(generation)
-        before = (
-            copy.deepcopy(self.status),
-            {key: item["spec"]["replicas"] for key, item in self.sets.items()},
-        )
-        runs = len(self.runs)
+        before = self._state()
         self._progress()
         self._write_status()
-        after = self.status, {key: item["spec"]["replicas"] for key, item in self.sets.items()}
-        return before != after or runs != len(self.runs)
+        return before != self._state()
+
+    def _state(self) -> str:
+        """All that a reconcile can change, to see whether it did; quicker than a copy."""
+        sizes = [(hash_, item["spec"]["replicas"]) for hash_, item in self.sets.items()]
+        return repr((self.status, sizes, len(self.runs)))
 
     def _observe(self, generation: str) -> bool:
         """The controller sees a new spec."""
@@ -253,13 +253,18 @@ class World:
             self.removal[old] = self.now + OLD_PODS
         self._reset(len(self.steps) if back else 0)
         if not self.stable:  # the first deployment is stable at once, and nothing is analysed (D2)
-            self.status.update({"stableRS": hash_, "currentStepIndex": len(self.steps)})
+            self.status["stableRS"] = hash_
+            self._at_step(len(self.steps))
 
     def _reset(self, step: int) -> None:
         for key in ("abort", "abortedAt", "pauseConditions", "promoteFull", "controllerPause"):
             self.status.pop(key, None)
-        self.status["currentStepIndex"] = step
+        self._at_step(step)
         self._cancel(self._mine())
+
+    def _at_step(self, step: int) -> None:
+        if self.steps:
+            self.status["currentStepIndex"] = step
 
     def _set(self, hash_: str) -> Raw:
         assert self.rollout is not None
@@ -302,7 +307,8 @@ class World:
         if more:
             item["spec"]["replicas"] = replicas
             item["metadata"]["generation"] += 1
-        ready = self.now + timedelta(seconds=self._how(item).startup)
+        late = self._how(item).startup + self.spec.get("minReadySeconds", 0)
+        ready = self.now + timedelta(seconds=late)
         item["_ready"] = [*item["_ready"], *[ready] * max(0, more)][:replicas]
 
     def _progress(self) -> None:
@@ -339,7 +345,7 @@ class World:
             self.status["blueGreen"] = {"activeSelector": self.stable, "previewSelector": self.current}
         elif self._weight():
             self._route(0)
-        self.status["currentStepIndex"] = 0
+        self._at_step(0)
         self.removal.setdefault(self.current, self.now + OLD_PODS)
         self._cancel(self._mine())
 
@@ -625,6 +631,8 @@ class World:
             return "Progressing", "more replicas need to be updated"
         if status["availableReplicas"] < status["updatedReplicas"]:
             return "Progressing", "updated replicas are still becoming available"
+        if self.blue is not None and status.get("blueGreen", {}).get("activeSelector") != self.current:
+            return "Progressing", "active service cutover pending"
         if not self.stable or self.stable != self.current:
             return "Progressing", "waiting for all steps to complete"
         return "Healthy", ""
