@@ -538,8 +538,12 @@ class App:
         return self.name in (owners or {metadata.get("labels", {}).get("app.kubernetes.io/name", self.name)})
 
     def _note_elsewhere(self, objects: Sequence[Object]) -> set[str]:
-        """The paths of objects; those outside of the namespace are deleted by `close`."""
-        paths = {self.kube.path_of(one): one["metadata"].get("namespace") for one in objects}
+        """The paths of objects; those outside of the namespace are deleted by `close` (but no namespace is)."""
+        paths = {
+            self.kube.path_of(one): one["metadata"].get("namespace")
+            for one in objects
+            if one["kind"] != "Namespace"
+        }
         self._elsewhere |= {path for path, namespace in paths.items() if namespace != self.namespace}
         return set(paths)
 

@@ -115,9 +115,11 @@ def test_everything_that_is_generated_is_accepted_by_the_api_server(fleet: Fleet
 
 
 def _outfit(app: Case) -> None:
-    """Give the cluster what the pods of the cases ask for: labels of nodes (they stay), and a volume."""
+    """Give the cluster what the cases ask for: labels of nodes and a namespace (they stay), and a volume."""
     labels = {"accelerator": "h100", "example.com/pool": "edge"}
     app.kube.patch_at("/api/v1/nodes/fake-0", {"metadata": {"labels": labels}})
+    if app.case == "sticky-header":
+        app.kube.ensure_namespace("mesh-root")
     if app.case == "pod":
         objects = _volume(app.namespace)
         app.apply(objects)
@@ -155,8 +157,4 @@ def _volume(namespace: str) -> list[Object]:
 
 def _needed(app: Case) -> list[Object]:
     """What the cases name and the people of a cluster provide."""
-    foreign = {one["metadata"]["namespace"] for one in app.built()} - {app.namespace}
-    return [
-        *({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}} for name in foreign),
-        *(secret(app.namespace, name, TOKEN) for name in ("desk", "quality-api")),
-    ]
+    return [secret(app.namespace, name, TOKEN) for name in ("desk", "quality-api")]
