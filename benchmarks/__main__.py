@@ -17,7 +17,7 @@ from statistics import median
 from typing import NamedTuple
 
 import canaryfleet
-from benchmarks import decisions, overlays
+from benchmarks import clusters, decisions, overlays
 from benchmarks.measure import Run, Series, paired, process
 from canaryfleet import kustomize
 from canaryfleet.manifests import overlay_folder
@@ -109,6 +109,7 @@ def measure(folder: Path, scale: Scale) -> Report:
     # Processes first: the kernel counts this one's memory as theirs, and it is still small.
     checks = _checks(fleets, scale, environment)
     starts = _starts(largest, scale, environment)
+    read = clusters.measure(scale.sizes[-1], scale.rounds, folder, environment)
     pairs = overlays.measure(largest, scale.pairs)
     decided = decisions.measure(scale.decisions, scale.rounds)
     return Report(
@@ -116,6 +117,12 @@ def measure(folder: Path, scale: Scale) -> Report:
             *_check_figures(checks, scale),
             *_overlay_figures(pairs),
             *_start_figures(starts),
+            Figure(
+                f"process: reading {scale.sizes[-1]} clusters over HTTPS, 75 KB each",
+                read.all.seconds * 1e3,
+                read.all.cpu * 1e3,
+                read.all.memory,
+            ),
             *(
                 Figure(f"a decision for one app, {size} clusters", took * 1e3)
                 for size, took in decided.items()
@@ -131,6 +138,8 @@ def measure(folder: Path, scale: Scale) -> Report:
             Claim(f"render --check, {_named(scale, -1)}, seconds", checks[scale.sizes[-1]].seconds, 2),
             Claim(f"render --check, {_named(scale, -1)}, MB", checks[scale.sizes[-1]].memory, 300),
             Claim("CPU time of one more cluster, upper half to lower half", _growth(checks, scale), 1.3),
+            Claim(f"reading {scale.sizes[-1]} clusters over HTTPS, MB", read.all.memory, 200),
+            Claim("a cluster that hangs, seconds beyond its own limit", read.beyond, 0.5),
             Claim(f"a decision, {scale.decisions[2]} clusters, seconds", decided[scale.decisions[2]], 1),
             Claim(
                 "a decision, time of a cluster, on the largest fleet to a tenth of it",

@@ -144,25 +144,26 @@ def _tls(certificate: str, clients: bool) -> ssl.SSLContext:
     return context
 
 
-def _recorded(file: str) -> Answer:
-    """Answers of a recorded size: the bytes of a file for each list."""
-    items = json.loads(Path(file).read_text()) if file else []
-    answer = ok({"kind": "List", "apiVersion": "v1", "metadata": {}, "items": items})
-    hang = asyncio.Event()
+def recorded(file: str) -> Answer:
+    """What a recording says of its app, to whoever asks; below `/hang` nothing, for ever."""
+    found = json.loads(Path(file).read_text())["sightings"][0]["apps"][0]
+    answers = {
+        read["metadata"]["name"] if read["kind"] == "Rollout" else name.lower(): ok(read)
+        for name, read in found["answers"].items()
+    }
 
-    async def silent(_: asyncio.StreamReader, __: asyncio.StreamWriter) -> None:
-        await hang.wait()
+    async def silent(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
+        await reader.read()
 
-    def answers(asked: Asked) -> bytes | Behaviour:
+    def answer(asked: Asked) -> bytes | Behaviour:
         if asked.path.startswith("/hang"):
             return silent
-        last = asked.path.rpartition("/")[2]
-        return answer if last in {"replicasets", "analysisruns", "pods"} else good(asked)
+        return answers.get(asked.path.rpartition("/")[2]) or good(asked)
 
-    return answers
+    return answer
 
 
 if __name__ == "__main__":
-    with FakeApi(_recorded(*sys.argv[1:2] or [""])) as server:
+    with FakeApi(recorded(sys.argv[1])) as server:
         print(server.url, flush=True)
         sys.stdin.read()  # until whoever started it goes
