@@ -17,7 +17,7 @@ from statistics import median
 from typing import NamedTuple
 
 import canaryfleet
-from benchmarks import clusters, decisions, overlays
+from benchmarks import clusters, decisions, overlays, status
 from benchmarks.measure import Run, Series, paired, process
 from canaryfleet import kustomize
 from canaryfleet.manifests import overlay_folder
@@ -109,6 +109,7 @@ def measure(folder: Path, scale: Scale) -> Report:
     # Processes first: the kernel counts this one's memory as theirs, and it is still small.
     checks = _checks(fleets, scale, environment)
     starts = _starts(largest, scale, environment)
+    statuses = _statuses(folder / "status", largest, scale, environment)
     read = clusters.measure(scale.sizes[-1], scale.rounds, folder, environment)
     pairs = overlays.measure(largest, scale.pairs)
     decided = decisions.measure(scale.decisions, scale.rounds)
@@ -123,6 +124,7 @@ def measure(folder: Path, scale: Scale) -> Report:
                 read.all.cpu * 1e3,
                 read.all.memory,
             ),
+            *_status_figures(statuses),
             *(
                 Figure(f"a decision for one app, {size} clusters", took * 1e3)
                 for size, took in decided.items()
@@ -137,6 +139,8 @@ def measure(folder: Path, scale: Scale) -> Report:
             ),
             Claim(f"render --check, {_named(scale, -1)}, seconds", checks[scale.sizes[-1]].seconds, 2),
             Claim(f"render --check, {_named(scale, -1)}, MB", checks[scale.sizes[-1]].memory, 300),
+            Claim(f"status of {scale.sizes[-1]} clusters, seconds", statuses[SOURCE].seconds, 3),
+            Claim(f"status of {scale.sizes[-1]} clusters, MB", _most(statuses), 200),
             Claim("CPU time of one more cluster, upper half to lower half", _growth(checks, scale), 1.3),
             Claim(f"reading {scale.sizes[-1]} clusters over HTTPS, MB", read.all.memory, 200),
             Claim("a cluster that hangs, seconds beyond its own limit", read.beyond, 0.5),
@@ -191,6 +195,27 @@ def _starts(root: Path, scale: Scale, environment: Mapping[str, str]) -> dict[st
     }
     paired(1, calls)
     return paired(scale.rounds, calls)
+
+
+SOURCE, SIMULATED, FILE = "status, as clusters answer", "status, of simulated ones", "status, from a snapshot"
+
+
+def _statuses(root: Path, largest: Path, scale: Scale, environment: Mapping[str, str]) -> dict[str, Series]:
+    """The status of one app on the most clusters, as whole processes."""
+    root.mkdir()
+    _python(("benchmarks.status", "make", str(root), str(scale.sizes[-1])), root, environment)
+    words = {
+        SOURCE: ("benchmarks.status", "read", str(root)),
+        SIMULATED: ("benchmarks.status", "simulate", str(largest)),
+        FILE: ("canaryfleet", "status", "--snapshot", str(root / status.SEEN)),
+    }
+    calls = {name: lambda argv=argv: _python(argv, root, environment) for name, argv in words.items()}
+    paired(1, calls)
+    return paired(scale.rounds, calls)
+
+
+def _most(statuses: Mapping[str, Series]) -> float:
+    return max(series.memory for series in statuses.values())
 
 
 def _growth(checks: Mapping[int, Series], scale: Scale) -> float:
@@ -250,6 +275,13 @@ def _start_figures(starts: Mapping[str, Series]) -> list[Figure]:
             median(one / run.seconds for one, run in zip(theirs, series.runs, strict=True)),
         )
         for name, series in starts.items()
+    ]
+
+
+def _status_figures(statuses: Mapping[str, Series]) -> list[Figure]:
+    return [
+        Figure(name, series.seconds * 1e3, series.cpu * 1e3, series.memory)
+        for name, series in statuses.items()
     ]
 
 

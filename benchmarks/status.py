@@ -1,13 +1,14 @@
 """The status of many clusters: a recorded one, as often as it is wanted, through the interface of sources.
 
-`python -m benchmarks.status ROOT` reads the fleet that `make` has written, and prints its table. Each
+`python -m benchmarks.status make ROOT CLUSTERS` writes a fleet, `read ROOT` prints its status; `simulate
+ROOT` prints that of the first app of another one, whose clusters a simulated controller runs. Each
 cluster's answers are decoded from bytes when they are asked for, as those of an API server are.
 """
 
 import json
 import sys
 from collections.abc import Iterable, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,13 @@ import msgspec
 from benchmarks.fleet import cluster_name, write
 from canaryfleet import status, view
 from canaryfleet.emit import emit
+from canaryfleet.engines.argo_rollouts.simulate import Event, Script
 from canaryfleet.files import Tree
+from canaryfleet.manifests import Builder, immutable, overlay_folder
 from canaryfleet.models.base import API_VERSION
 from canaryfleet.models.observation import Look, Sighting
 from canaryfleet.sources import Target, snapshot
+from canaryfleet.sources.simulation import Simulation
 
 RECORDING = (
     Path(__file__).parent.parent
@@ -88,7 +92,20 @@ class Copies:
             )
 
 
-def main(root: str) -> None:
+def simulate(root: str) -> None:
+    """Print the status of simulated clusters that were given what Git says three hours ago."""
+    tree, now = Tree(root), datetime(2026, 11, 3, 10, tzinfo=UTC)
+    found = status.plan(tree, ["app-00"])
+    builder = Builder(tree.read, immutable)
+    scripts = []
+    for app in found.apps.values():
+        for name in app.pointers:
+            given = Event(now - timedelta(hours=3), "apply", builder.build(overlay_folder(app.name, name)))
+            scripts.append(Script(name, app.name, app.namespace, [given]))
+    print(view.text(status.read(found, Simulation(scripts, lambda: now), 10), sys.stdout))
+
+
+def show(root: str) -> None:
     """Print the status; SystemExit if not everything is verified, since then something else was measured."""
     found = status.read(status.plan(Tree(root)), Copies(), 10)
     print(view.text(found, sys.stdout))
@@ -100,4 +117,10 @@ def main(root: str) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    match sys.argv[1:]:
+        case ["make", root, clusters]:
+            make(Path(root), int(clusters))
+        case ["read", root]:
+            show(root)
+        case ["simulate", root]:
+            simulate(root)
