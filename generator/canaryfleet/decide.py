@@ -232,7 +232,9 @@ def _rest(facts: Facts, target: ReleaseFacts, reasons: tuple[Reason, ...]) -> De
     under_way = tuple(name for name in members if pointing.is_under_way(state, name))
     gone = any(item.code == "gone" for item in reasons)
     active = facts.situation.policy.lifecycle == "active"
-    done = gone or (active and (calm or (not incomplete and not under_way)))
+    barred = pointing.barring(target, facts.situation.promotion, facts.situation.now)
+    done = gone or (active and not barred and (calm or (not incomplete and not under_way)))
+    reasons += tuple(item for item in barred if item not in reasons)
     if not done and under_way and not any(item.code == "wave-incomplete" for item in reasons):
         reasons = (*reasons, *unproven(facts, under_way))
     held = _hold(facts, reasons)

@@ -109,10 +109,7 @@ def stops(state: State, wave: ReleaseWave) -> list[Reason]:
         if schedule.within(freeze.from_, freeze.to, now):
             message = f"freeze {freeze.name} lasts until {freeze.to}"
             reasons.append(Reason(code="frozen", message=message, remedy="wait, or shorten it in fleet.yaml"))
-    for bar in bars_on(release, state.promotion, now):
-        message = f"barred by {bar.by} since {bar.since}: {bar.why}"
-        remedy = "release something else, or remove the bar from promotion.yaml"
-        reasons.append(Reason(code="barred", message=message, remedy=remedy))
+    reasons += barring(release, state.promotion, now)
     for hold in state.promotion.holds if state.promotion else ():
         touches = hold.wave in (None, wave.name) and (hold.cluster is None or hold.cluster in wave.members)
         if touches and schedule.in_force(hold.since, hold.until, now):
@@ -133,6 +130,15 @@ def bars_on(release: Release | ReleaseFacts, promotion: Promotion | None, now: d
         for bar in bars
         if (bar.workload == release.workload or bar.release == release.id)
         and schedule.in_force(bar.since, bar.until, now)
+    ]
+
+
+def barring(release: Release | ReleaseFacts, promotion: Promotion | None, now: datetime) -> list[Reason]:
+    """Why a release can be given to nobody."""
+    remedy = "release something else, or remove the bar from promotion.yaml"
+    return [
+        Reason(code="barred", message=f"barred by {bar.by} since {bar.since}: {bar.why}", remedy=remedy)
+        for bar in bars_on(release, promotion, now)
     ]
 
 

@@ -80,8 +80,9 @@ def gather(situation: Situation) -> Facts:
 def seen(facts: Facts, cluster: str) -> Verdict | None:
     """The live verdict on what main points a cluster at.
 
-    One on another release says nothing; nor does proof from before the cluster was pointed there, or of
-    unknown age: a cluster that has a release for the second time is read as it was the first time.
+    One on another release says nothing; nor does proof from before the cluster was pointed there: a
+    cluster that has a release for the second time may be read as it was the first time. Of unknown age
+    only a failure counts: that errs to the safe side.
     """
     verdict, pointer = facts.situation.verdicts.get(cluster), facts.pointers.get(cluster)
     if verdict is None or pointer is None:
@@ -91,7 +92,8 @@ def seen(facts: Facts, cluster: str) -> Verdict | None:
     placed = facts.placed.get(cluster)
     if placed is None or not _dated(verdict):
         return verdict
-    return verdict if verdict.since is not None and verdict.since >= placed.merged.at - SKEW else None
+    newer = verdict.since >= placed.merged.at - SKEW if verdict.since else verdict.kind == "Failed"
+    return verdict if newer else None
 
 
 def _dated(verdict: Verdict) -> bool:

@@ -22,7 +22,7 @@ from canaryfleet.models.decision import Decision, Situation
 from canaryfleet.models.fleet import Freeze
 from world import Action, World
 
-HISTORIES = int(os.environ.get("CANARYFLEET_HISTORIES", "2000"))
+HISTORIES = int(os.environ.get("CANARYFLEET_HISTORIES", "3000"))
 PARTS = 8
 FORWARD = ("Start", "Advance", "Retry")
 
@@ -75,7 +75,7 @@ for _action in [*worlds.LIKELY, *worlds.TROUBLES]:
 
 TestHistories = Histories.TestCase
 TestHistories.settings = settings(
-    max_examples=max(60, HISTORIES // 40),
+    max_examples=max(50, HISTORIES // 40),
     stateful_step_count=30,
     derandomize=True,
     deadline=None,
@@ -94,7 +94,7 @@ def calm(seed: int, *, trouble: bool) -> World:
     world.policy = replace(world.policy, automatic=True)
     worlds.new_release(world, random)
     disturbed = Random(seed + 1)
-    for _ in range(40):
+    for _ in range(30):
         for name in sorted(world.clusters):
             world.sync(name)
         world.now += timedelta(minutes=90)
@@ -116,7 +116,7 @@ def calm(seed: int, *, trouble: bool) -> World:
 
 @pytest.mark.parametrize("part", range(4))
 def test_crashes_stale_reads_and_second_bots_lead_to_the_same_end(part: int) -> None:
-    for seed in range(part, max(100, HISTORIES // 20), 4):
+    for seed in range(part, max(40, HISTORIES // 60), 4):
         plain, disturbed = calm(seed, trouble=False), calm(seed, trouble=True)
         assert plain.pointers == disturbed.pointers, seed
         assert [bar.workload for bar in plain.promotion.bars] == [

@@ -324,9 +324,28 @@ def test_where_there_is_nothing_to_go_back_to_it_is_barred_and_stays() -> None:
     assert decide(replace(first, promotion=barred)).kind == "Hold"
 
 
+def test_what_everybody_has_and_is_barred_is_not_called_done() -> None:
+    barred = promotion(bars=(Bar(workload="w2", **SINCE),))
+    decision = decide(situation(given="p+ a+ b+ c+ d+", promotion=barred))
+    assert (decision.kind, codes(decision)) == ("Hold", {"barred"})
+
+
+def test_a_failure_of_unknown_age_goes_back_too() -> None:
+    now = situation(given="p")
+    undated = verdict("p", NEW.id, "Failed", None, reason="Crashing")
+    assert decide(replace(now, verdicts={**now.verdicts, "p": undated})).kind == "Rollback"
+
+
 def test_nothing_goes_back_to_what_is_barred() -> None:
     barred = promotion(bars=(Bar(workload="w1", **SINCE),))
     assert decide(situation(given="p-", promotion=barred)).moves == ()
+
+
+def test_nothing_goes_back_to_what_fails_as_well() -> None:
+    now = situation(given="p-")
+    both = replace(now, verdicts={**now.verdicts, "a": verdict("a", OLD.id, "Failed", NOW)})
+    decision = decide(both)
+    assert (decision.moves, {bar.workload for bar in decision.bars}) == ((), {"w1", "w2"})
 
 
 def test_a_rollback_that_cannot_write_its_bar_owes_it() -> None:
@@ -389,6 +408,16 @@ def test_what_went_back_without_proof_is_given_again_only_by_a_person() -> None:
     assert decide(with_request(now, retry, state="closed", closedBy="person")).kind == "Hold"
 
 
+def test_what_was_proven_before_a_release_was_ended_is_proven_no_more() -> None:
+    now = situation(given="p~")
+    stays = {**now.pointers, "p": Pointed(release=NEW.id)}
+    recorded = merged(proofs=(proof("p", NEW.id),), at=NOW)
+    ended = merged(kind="Rollback", ends=(NEW.id,), at=NOW)
+    proven = replace(now, pointers=stays, history=(*now.history, recorded))
+    assert decide(proven).complete == ("pilot",)
+    assert decide(replace(proven, history=(*proven.history, ended))).complete == ()
+
+
 def test_a_lifted_bar_tries_again_from_the_first_wave_with_new_evidence() -> None:
     failed = decide(situation(given="p+ a-"))
     proofs = (proof("p", NEW.id), proof("a", NEW.id, "Failed"))
@@ -397,6 +426,20 @@ def test_a_lifted_bar_tries_again_from_the_first_wave_with_new_evidence() -> Non
     assert codes(decide(replace(now, promotion=promotion(bars=failed.bars)))) >= {"barred"}
     again = decide(now)
     assert (again.kind, moved(again), codes(again)) == ("Retry", all_to(NEW.id, "p"), {"bar-lifted"})
+    given = merged(*again.moves, at=NOW, kind="Retry", release=NEW.id, wave="pilot")
+    pointers = {**now.pointers, "p": Pointed(release=NEW.id, fallback=OLD.id)}
+    verdicts = {**now.verdicts, "p": verdict("p", NEW.id, "Verified", NOW)}
+    proven = replace(now, history=(*now.history, given), pointers=pointers, verdicts=verdicts)
+    assert moved(decide(proven)) == all_to(NEW.id, *REST), "an old failure is not counted for ever"
+
+
+def test_what_a_cluster_went_back_to_stays_its_fallback() -> None:
+    back = merged(Move(cluster="p", from_=NEW.id, to=OLD.id), kind="Rollback", ends=(NEW.id,), at=NOW)
+    now = next_release("p")
+    now = replace(now, history=(*now.history, back), pointers={**now.pointers, "p": Pointed(release=OLD.id)})
+    returning = {**now.verdicts, "p": verdict("p", OLD.id, "Progressing", NOW)}
+    decision = decide(replace(now, verdicts=returning))
+    assert decision.moves == (Move(cluster="p", from_=OLD.id, to=NEXT.id, fallback=OLD.id),)
 
 
 # A release whose policy alone is new
@@ -477,6 +520,14 @@ def test_a_hotfix_does_not_queue_and_goes_by_its_own_windows() -> None:
 def test_a_fix_does_not_queue_behind_what_has_failed() -> None:
     barred = promotion(bars=(Bar(workload="w2", **SINCE),))
     assert decide(next_release("p", promotion=barred)).release == NEXT.id
+
+
+def test_a_release_does_not_queue_behind_one_that_only_a_person_can_help() -> None:
+    now = next_release("p+ a?")
+    back = merged(Move(cluster="a", from_=NEW.id, to=OLD.id), kind="Rollback", at=NOW)
+    returned = {**now.pointers, "a": Pointed(release=OLD.id)}
+    assert decide(now).release == NEW.id
+    assert decide(replace(now, history=(*now.history, back), pointers=returned)).release == NEXT.id
 
 
 # The forge
@@ -579,6 +630,16 @@ def test_time_and_evidence_are_not_in_the_key() -> None:
     assert decide(now).key != decide(replace(now, app="other")).key
 
 
+def test_a_no_to_one_attempt_is_none_to_the_next() -> None:
+    once = situation(given="p?").history
+    back = merged(Move(cluster="p", from_=NEW.id, to=OLD.id), kind="Rollback", at=NOW)
+    first = replace(situation(), history=(*once, back))
+    again = merged(*decide(first).moves, kind="Retry", release=NEW.id, wave="pilot", at=NOW)
+    second = replace(first, history=(*first.history, again, back))
+    assert decide(second).kind == decide(first).kind == "Retry"
+    assert decide(second).key != decide(first).key
+
+
 # Clusters that come and go
 
 
@@ -596,6 +657,27 @@ def test_a_joiner_gets_the_newest_release_that_is_done() -> None:
     assert decide(barred).kind == "Hold"
     stranger = replace(joined, releases=now.releases)
     assert (decide(stranger).kind, "unknown-to-release" in codes(decide(stranger))) == ("Hold", True)
+
+
+def test_a_joiner_gets_an_older_release_where_the_newest_is_barred() -> None:
+    older, newer = (
+        merged(
+            kind="Advance",
+            moves=(Move(cluster="p", to=id),),
+            proofs=tuple(proof(n, id) for n in PILOT + REST),
+        )
+        for id in (OLD.id, NEW.id)
+    )
+    joined = Member(pod="x")
+    releases = {
+        id: replace(r, clusters={**r.clusters, "j": joined}) for id, r in situation().releases.items()
+    }
+    now = replace(
+        situation(), releases=releases, history=(older, newer), sites={"j": Site()}, candidate=POLICY.id
+    )
+    assert moved(decide(now)) == all_to(NEW.id, "j")
+    barred = promotion(bars=(Bar(workload="w2", **SINCE),))
+    assert moved(decide(replace(now, promotion=barred))) == all_to(OLD.id, "j")
 
 
 def test_a_joiner_does_not_get_what_is_under_way() -> None:

@@ -7,7 +7,6 @@ from msgspec.structs import replace
 from test_decide import (
     FREEZE,
     NEW,
-    NOW,
     OLD,
     PILOT,
     POLICY,
@@ -24,7 +23,7 @@ from test_decide import (
 from canaryfleet import limits
 from canaryfleet.decide import decide
 from canaryfleet.models.canary import Wave
-from canaryfleet.models.decision import Load, Member, Pointed, Policy, Site, Situation
+from canaryfleet.models.decision import Load, Member, Move, Pointed, Policy, Site, Situation
 from canaryfleet.models.promotion import Bar, HoldEntry
 from world import fleet, promotion
 
@@ -160,9 +159,17 @@ def test_a_cluster_in_no_wave_gets_only_what_is_done() -> None:
     assert broken(done, "j") == set()
 
 
+def test_a_fallback_stays_though_nobody_else_has_it() -> None:
+    now = situation(history=(), pointers={"p": Pointed(release=NEW.id, fallback=OLD.id)})
+    assert OLD.id in limits.needed(now)
+
+
 def test_the_newest_done_stays_though_nobody_points_at_it() -> None:
     """Joiners get it while a later one, given to everybody, is not proven yet."""
-    now = situation(given="p a b c d")
-    only = {name: Pointed(release=NEW.id) for name in now.pointers}
-    done = merged(proofs=tuple(proof(name, OLD.id) for name in PILOT + REST), at=NOW)
-    assert OLD.id in limits.needed(replace(now, pointers=only, history=(done, *now.history)))
+    only = {name: Pointed(release=NEW.id) for name in PILOT + REST}
+    done = merged(
+        proofs=tuple(proof(name, OLD.id) for name in PILOT + REST), moves=(Move(cluster="x", to=OLD.id),)
+    )
+    now = situation(pointers=only, history=(done,), verdicts={})
+    assert OLD.id in limits.needed(now)
+    assert OLD.id not in limits.needed(replace(now, history=()))
