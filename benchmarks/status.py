@@ -5,6 +5,7 @@ ROOT` prints that of the first app of another one, whose clusters a simulated co
 cluster's answers are decoded from bytes when they are asked for, as those of an API server are.
 """
 
+import gc
 import json
 import sys
 from collections.abc import Iterable, Iterator
@@ -117,6 +118,7 @@ def show(root: str) -> None:
 
 
 if __name__ == "__main__":
+    gc.disable()  # as the console script does
     match sys.argv[1:]:
         case ["make", root, clusters]:
             make(Path(root), int(clusters))
