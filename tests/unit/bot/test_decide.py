@@ -7,6 +7,7 @@ import pytest
 from msgspec.structs import replace
 
 from canaryfleet.decide import decide
+from canaryfleet.forward import RULES
 from canaryfleet.models.canary import Wave, Window
 from canaryfleet.models.decision import (
     Decision,
@@ -27,6 +28,7 @@ from canaryfleet.models.fleet import Freeze
 from canaryfleet.models.observation import Evidence
 from canaryfleet.models.promotion import Bar, Excuse, HoldEntry
 from canaryfleet.models.release import ReleaseWave
+from canaryfleet.proposal import Proposal
 from world import EARLY, World, fleet, promotion, release, verdict
 
 NOW = datetime(2026, 11, 16, 10, tzinfo=UTC)  # a Monday
@@ -615,6 +617,23 @@ def test_what_can_be_merged_no_more_is_closed() -> None:
     assert [item.number for item in decide(superseded).obsolete] == [7]
 
 
+def test_of_two_pull_requests_that_do_the_same_the_older_stays() -> None:
+    now = situation(given="p+")
+    two = with_request(with_request(now, decide(now)), decide(now), number=8)
+    decision = decide(two)
+    assert (decision.kind, [item.number for item in decision.obsolete]) == ("Advance", [8])
+
+
+def test_a_rule_that_is_wrong_breaks_no_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    def rogue(facts: Any, target: ReleaseFacts) -> Proposal:
+        move = Move(cluster="a", from_=OLD.id, to=target.id, fallback=OLD.id)
+        return Proposal("Advance", (), (move,), target.id, "rest")
+
+    monkeypatch.setitem(RULES, "active", (rogue,))
+    decision = decide(situation(given="p"))
+    assert (decision.kind, codes(decision)) == ("Hold", {"wave-incomplete"})
+
+
 def test_a_pull_request_is_not_closed_because_a_window_is() -> None:
     now = situation(given="p+")
     closed = replace(now, policy=Policy(waves=(Wave(name="rest", windows=SUNDAYS),)))
@@ -655,6 +674,8 @@ def test_a_joiner_gets_the_newest_release_that_is_done() -> None:
     assert (decision.kind, decision.wave, moved(decision)) == ("Start", None, all_to(OLD.id, "j"))
     barred = replace(joined, promotion=promotion(bars=(Bar(workload="w1", **SINCE),)))
     assert decide(barred).kind == "Hold"
+    going = replace(joined, sites={**sites, "j": Site(lifecycle="retiring")})
+    assert decide(going).kind == "Hold"
     stranger = replace(joined, releases=now.releases)
     assert (decide(stranger).kind, "unknown-to-release" in codes(decide(stranger))) == ("Hold", True)
 
@@ -689,6 +710,7 @@ def test_a_retiring_cluster_gets_nothing_and_is_not_waited_for() -> None:
     now = situation(given="p+ a+ b+ c+")
     leaving = replace(now, sites={**now.sites, "d": Site(lifecycle="retiring")})
     assert moved(decide(leaving)) == all_to(None, "d")
+    assert decide(replace(leaving, fleet=fleet(paused=True))).moves == ()
     first = replace(situation(), sites={**now.sites, "p": Site(lifecycle="retiring")})
     assert "p" not in {cluster for cluster, to in moved(decide(first)).items() if to}
 
