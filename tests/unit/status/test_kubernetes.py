@@ -1009,6 +1009,10 @@ def test_whatever_a_server_sends_is_a_problem_and_no_answer(
     assert seen.identity is None
 
 
+def test_nothing_to_look_at(tmp_path: Path) -> None:
+    assert look(Kubernetes(str(tmp_path / "away"))) == {}
+
+
 def test_a_bug_ends_one_cluster_and_not_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fails(*_: object) -> bool:
         raise ZeroDivisionError(TOKEN)

@@ -64,7 +64,7 @@ def each(
             loop.run_until_complete(asyncio.sleep(0))  # transports that were aborted close in the next turn
             loop.close()
 
-    thread = threading.Thread(target=run, name="canaryfleet-look")
+    thread = threading.Thread(target=run, name="canaryfleet-look", daemon=True)
     thread.start()
     try:
         while (result := results.get()) is not None:

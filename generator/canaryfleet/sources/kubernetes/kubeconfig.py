@@ -10,7 +10,6 @@ credential plugins without a limit of time and lets them use the terminal.
 import base64
 import binascii
 import ipaddress
-import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -412,7 +411,7 @@ def _plugin(given: _Exec, folder: str, cluster: _Cluster, way: Way, what: str) -
         argv=(command, *(given.args or ())),
         environment=tuple((variable.name, variable.value) for variable in given.env or ()),
         version=given.api_version,
-        info=json.dumps(info, sort_keys=True, default=str),
+        info=msgspec.json.encode(info, order="sorted").decode(),
         hint=given.install_hint or "",
     )
 
