@@ -141,25 +141,9 @@ class Cluster:
 
     def start_rollouts_controller(self) -> None:
         """Start the Argo Rollouts controller and wait until it is healthy."""
-        metrics, health = free_ports(2)
-        argv: Argv = [
-            tools.binary(f"rollouts-controller-{self.rollouts_version}"),
-            f"--kubeconfig={self.kube.kubeconfig}",
-            "--leader-elect=false",
-            # 40 requests a second is the default: with many tests at once they waited up to 17 s
-            *("--qps=1000", "--burst=2000"),
-            f"--metricsPort={metrics}",
-            f"--healthzPort={health}",
-        ]
-        environment = {"POD_NAMESPACE": "argo-rollouts", "HOME": str(self.directory)}
-        process = self.supervisor.start(f"{self.name}-rollouts", argv, environment)
-
-        def healthy() -> bool:
-            process.check()
-            return answers(f"http://{LOOPBACK}:{health}/healthz")
-
-        wait_until(healthy, f"{self.name}: rollouts controller healthy", READY_SECONDS)
-        self.rollouts_controller = process
+        self.rollouts_controller = start_controller(
+            self.supervisor, f"{self.name}-rollouts", self.kube, self.rollouts_version
+        )
 
     def stop_rollouts_controller(self) -> None:
         """End the Argo Rollouts controller, to see what a cluster does without it."""
@@ -212,6 +196,32 @@ class Cluster:
         self.supervisor.check()
         conditions = self.kube.raw_json(f"/api/v1/nodes/{name}")["status"].get("conditions", [])
         return any(c["type"] == "Ready" and c["status"] == "True" for c in conditions)
+
+
+def start_controller(
+    supervisor: Supervisor, name: str, kube: Kube, rollouts_version: str, *flags: str
+) -> Process:
+    """Start an Argo Rollouts controller and wait until it is healthy."""
+    metrics, health = free_ports(2)
+    argv: Argv = [
+        tools.binary(f"rollouts-controller-{rollouts_version}"),
+        f"--kubeconfig={kube.kubeconfig}",
+        "--leader-elect=false",
+        # 40 requests a second is the default: with many tests at once they waited up to 17 s
+        *("--qps=1000", "--burst=2000"),
+        f"--metricsPort={metrics}",
+        f"--healthzPort={health}",
+        *flags,
+    ]
+    environment = {"POD_NAMESPACE": "argo-rollouts", "HOME": str(kube.kubeconfig.parent)}
+    process = supervisor.start(name, argv, environment)
+
+    def healthy() -> bool:
+        process.check()
+        return answers(f"http://{LOOPBACK}:{health}/healthz")
+
+    wait_until(healthy, f"{name}: rollouts controller healthy", READY_SECONDS)
+    return process
 
 
 def crd_files(rollouts_version: str) -> list[Path]:
