@@ -285,9 +285,12 @@ WHOLE = {  # of a model, or of the app
 }
 
 
-def good(app: App, release: Release, template: str, service: str, per_second: float = PER_SECOND) -> None:
-    """Let Istio, vLLM and the app itself say, from now on, that the pods of a template do well."""
-    _requests(app, release, service, per_second)
+def good(app: App, revision: str, template: str, service: str, per_second: float = PER_SECOND) -> None:
+    """Let Istio, vLLM and the app itself say, from now on, that the pods of a template do well.
+
+    `revision` is their digest (`release.clusters[...].pod`), which Istio's series are told apart by.
+    """
+    _requests(app, revision, service, per_second)
     share = per_second / PER_SECOND
     pod = {"namespace": app.namespace, "pod": f"{app.name}-{template}-x2k4v"}
     app.exporter.grow("vllm:request_success_total", per_second, finished_reason="stop", **pod)
@@ -302,13 +305,13 @@ def good(app: App, release: Release, template: str, service: str, per_second: fl
         app.exporter.set(name, value, app=app.name, model="fraud-gbm", cluster=app.cluster)
 
 
-def _requests(app: App, release: Release, service: str, per_second: float) -> None:
+def _requests(app: App, revision: str, service: str, per_second: float) -> None:
     for reporter in ("source", "waypoint"):
         labels = {
             "reporter": reporter,
             "destination_service_name": service,
             "destination_service_namespace": app.namespace,
-            "destination_canonical_revision": release.clusters[app.cluster].pod,
+            "destination_canonical_revision": revision,
         }
         answered = {"request_protocol": "grpc", "response_code": "200", "grpc_response_status": "0"}
         app.exporter.grow("istio_requests_total", per_second, **answered, **labels)

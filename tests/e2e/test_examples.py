@@ -21,7 +21,6 @@ from replay import (
 )
 from rig import Fleet, Member, kustomize, load
 
-from canaryfleet.models.release import Release
 from conftest import VERSIONS
 
 FIDDLER = "https://api.fiddler.acme.example"
@@ -81,13 +80,14 @@ def test_every_example_goes_its_whole_way(
     app.apply([secret(app.namespace, "fiddler-api", TOKEN), *app.built()])
     app.until_healthy(first)
     stable = app.stable
-    good(app, first, stable, way.service)
+    before = first.clusters[app.cluster].pod
+    good(app, before, stable, way.service)
 
     second = app.next_release(*way.edit) if way.edit else app.on(way.second)
     assert second.workload != first.workload
     app.apply()
     canary = app.until_new(second)
-    good(app, second, canary, way.service)
+    good(app, second.clusters[app.cluster].pod, canary, way.service)
     follow(app, second)
 
     assert refusals(app) == []
@@ -100,12 +100,12 @@ def test_every_example_goes_its_whole_way(
     if name == "fraud":
         assert fiddler.asked == {(RECORDS, f"Bearer {TOKEN}")}
     if any(one["kind"] == "AnalysisRun" for one in app.built()):
-        _bakes(app, first, stable, way.service)
+        _bakes(app, before, stable, way.service)
 
 
-def _bakes(app: Example, first: Release, stable: str, service: str) -> None:
+def _bakes(app: Example, before: str, stable: str, service: str) -> None:
     """Once all requests go to the second release its bake counts."""
-    good(app, first, stable, service, per_second=0)
+    good(app, before, stable, service, per_second=0)
     app.measured("bake", len(app.runs("bake")[-1]["spec"]["metrics"]), "Successful")
     assert not any(m["phase"] in {"Failed", "Error"} for m in measurements(app.runs("bake")[-1]))
 
