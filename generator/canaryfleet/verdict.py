@@ -191,7 +191,7 @@ def judge(seen: Observation, expected: Expected, *, now: datetime, fresh: timede
     try:
         said = next(said for guard in GUARDS if (said := guard(case)))
         evidence = _evidence(case, said)
-    except Contradiction as error:
+    except (Contradiction, OverflowError) as error:  # times may be at the end of all calendars
         said, evidence = Said("Contradictory", str(error)), Evidence()
     reason = REASONS[said.reason]
     return Verdict(

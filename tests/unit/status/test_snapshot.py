@@ -1,6 +1,7 @@
 """Snapshots hold what verdicts need and no secret; whatever stands in one, reading it ends well."""
 
 import json
+import re
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -298,6 +299,20 @@ def test_whatever_stands_anywhere_is_read_without_a_traceback(
     path = tmp_path_factory.mktemp("s") / "s.json"
     path.write_text(json.dumps(data))
     judged(path, recording(RAW))
+
+
+@pytest.mark.parametrize(
+    "ended", ["9999-12-31T23:59:59.999999Z", "0001-01-01T00:00:00Z", "9999-12-31T23:59:59-23:59"]
+)
+def test_the_ends_of_time_are_read_without_a_traceback(ended: str, tmp_path: Path) -> None:
+    data = json.loads(json.dumps(PLAIN))
+    data["sightings"][0] |= {"began": ended, "ended": ended}
+    (tmp_path / "s.json").write_text(json.dumps(data))
+    assert judged(tmp_path / "s.json", recording(RAW))[1] == "Unknown"
+    text = json.dumps(PLAIN)
+    for stamp in sorted(set(re.findall(r'"20[0-9-]+T[0-9:.]+Z"', text)))[:40]:
+        (tmp_path / "s.json").write_text(text.replace(stamp, f'"{ended}"'))
+        judged(tmp_path / "s.json", recording(RAW))
 
 
 def test_writing_is_all_or_nothing(tmp_path: Path) -> None:

@@ -104,6 +104,8 @@ def observe(sighting: Sighting, subject: Subject) -> Observation:
         seen = _seen(sighting, subject)
     except _Unusable as error:
         unread = Unread(reason=error.args[0], message=error.args[1])
+    except OverflowError:
+        unread = Unread(reason="Unparsable", message="a time at the end of all calendars")
     return Observation(
         app=subject.app,
         cluster=sighting.cluster,
