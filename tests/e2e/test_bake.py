@@ -135,3 +135,22 @@ def test_a_release_that_was_aborted_is_never_baked(make_app: Callable[..., App])
     app.until_now(lambda: counted(app, second) >= seen + 7, "more than a window after the abort")
     assert {one["phase"] for one in measurements(bake(app, second))} == {"Inconclusive"}
     assert phase(app, second) == "Running"
+
+
+def test_a_bake_proves_nothing_before_the_completion_when_only_test_users_ask(
+    make_app: Callable[..., App],
+) -> None:
+    """Known, and written down: Prometheus can't tell a header step without other traffic from a completion.
+
+    So a reader of a bake has to count only what was measured after the Rollout became healthy.
+    """
+    app = make(make_app)
+    app.spec["exposure"]["steps"] = [{"header": {"x-group": "internal"}, "for": "10m"}, *STEPS]
+    first = app.deploy("1.0.0")
+    app.until_healthy(first)
+    second = app.deploy("1.1.0")
+    app.until_paused()
+    app.serve(second)
+    app.until_now(lambda: phase(app, second) == "Successful", "the bake has ended")
+    assert app.weights()[-1] == 0
+    assert app.stable != app.current
