@@ -111,7 +111,7 @@ def _built(name: str, folder: Path) -> list[Path]:
             one["spec"]["hosts"] = [
                 h if h.endswith(".svc.cluster.local") else f"{h}.{file.stem}" for h in hosts
             ]
-        file.write_text(yaml.safe_dump_all(objects))
+        file.write_text(yaml.dump_all(objects, Dumper=yaml.CSafeDumper))
         files.append(file)
     assert files
     return files
