@@ -23,7 +23,9 @@ COMPARE: dict[str, Callable[[float, float], bool]] = {"<": operator.lt, ">": ope
 GUARD = "-guard"  # after a blue-green switch: the metric from the first second on, for proof of bad only
 STABLE = "-stable"  # the same of the stable version, measured beside it
 DRIFT = timedelta(seconds=5)  # objects are dated by API servers, what happens to them by the controller
-RESOLUTION = timedelta(seconds=2)  # of the cluster's timestamps, which have whole seconds, at both ends
+RESOLUTION = timedelta(
+    seconds=1
+)  # of the difference of two timestamps of the cluster, which have whole seconds
 
 
 class Contradiction(Exception):
@@ -41,11 +43,11 @@ class Rule(NamedTuple):
         """A job or a judge of its own: there is no number, the measurement's own outcome is all there is."""
         return self.metric.promote is None and self.metric.rollback is None
 
-    def word(self, number: float) -> Word:
+    def word(self, value: float) -> Word:
         """What one number means: failure first, as the controller has it (argo-rollouts.md B)."""
-        if _holds(self.metric.rollback, number):
+        if _holds(self.metric.rollback, value):
             return "bad"
-        enough = not self.strict or self.metric.promote is None or _holds(self.metric.promote, number)
+        enough = not self.strict or self.metric.promote is None or _holds(self.metric.promote, value)
         return "good" if enough else "neither"
 
 
@@ -69,41 +71,42 @@ def needed(release: Release, role: str) -> frozenset[str]:
     return frozenset(item.name for item in release.metrics if role in item.during)
 
 
-def _holds(condition: str | None, number: float) -> bool:
+def _holds(condition: str | None, value: float) -> bool:
     if condition is None:
         return False
     found = CONDITION.fullmatch(condition)
     if found is None:
         raise Contradiction(f"the release's condition {condition!r} is none")
     # a float, as the controller compares; the same text gives the same float there
-    return COMPARE[found[1]](number, float(found[2]))
+    return COMPARE[found[1]](value, float(found[2]))
 
 
-def numbers(value: str | None) -> tuple[float, ...] | None:
-    """The numbers in a measurement's value; none if one of them is no finite number; None if it is an object.
+def number(value: str | None) -> float | None:
+    """The one finite number in a measurement's value: `[0.1]` of Prometheus, or `0.1`; None if it is none.
 
-    Prometheus gives `[0.1]`, and one of several series in no certain order (metricproviders/prometheus);
-    providers whose answers are objects are judged by an expression that the release does not record.
+    Several series are no answer (metrics.py, RESULTS): nothing says which one is meant.
     """
-    text = (value or "").strip()
-    if "{" in text:
-        return None
-    parts = [part.strip().strip('"') for part in text.removeprefix("[").removesuffix("]").split(",")]
-    found = tuple(float(part) for part in parts if NUMBER.fullmatch(part))
-    return found if len(found) == len(parts) and all(map(math.isfinite, found)) else ()
+    found = NUMBER.fullmatch(value or "")
+    said = float(found[1] or found[2]) if found else math.nan
+    return said if math.isfinite(said) else None
 
 
 def word(rule: Rule, item: Measurement) -> Word:
-    """What one measurement proves. Raises Contradiction if its phase is not what its value gives."""
+    """What one measurement proves. Raises Contradiction if its phase is not what its value gives.
+
+    Without a number to compare, or with an object that the provider's own expression picks it from (which
+    the release does not record), the measurement's outcome is all there is; never the run's.
+    """
     if item.ended is None or item.phase == "Error":
         return "neither"
-    found = None if rule.self_judging else numbers(item.value)
-    if found is None:
-        return "neither" if item.terminated else PHASES.get(item.phase, "neither")
-    words = [rule.word(number) for number in found] or ["neither"]
-    if PHASES.get(item.phase, "neither") != words[0]:
+    called = PHASES.get(item.phase, "neither")
+    if rule.self_judging or "{" in (item.value or ""):
+        return "neither" if item.terminated else called
+    found = number(item.value)
+    said = "neither" if found is None else rule.word(found)
+    if said != called:
         raise Contradiction(f"{rule.metric.name} is {item.value} and was called {item.phase}")
-    return words[0] if len(set(words)) == 1 else "neither"
+    return said
 
 
 class Judged(NamedTuple):
@@ -220,8 +223,8 @@ def stable_as_bad(run: Run, name: str, rule: Rule, since: datetime) -> bool:
     twin = next((item for item in run.metrics if item.name == name.removesuffix(GUARD) + STABLE), None)
     times = [item for item in (twin.measurements if twin else ()) if item.began]
     near = min(times, key=lambda item: abs((item.began or since) - since), default=None)
-    found = numbers(near.value) if near else ()
-    return bool(found) and all(rule.word(number) == "bad" for number in found or ())
+    found = number(near.value) if near else None
+    return found is not None and rule.word(found) == "bad"
 
 
 def shown(metrics: dict[str, Judged], deciding: Sequence[Measurement] = ()) -> tuple[MetricEvidence, ...]:

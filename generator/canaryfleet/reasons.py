@@ -104,7 +104,9 @@ REASONS: dict[str, Reason] = {
         "Unknown", "the cluster is not the one whose identity is recorded", "check `uid` and its address"
     ),
     "NoIdentity": Reason("Unknown", "the cluster did not say which one it is", "let kube-system be read"),
-    "NotMember": Reason("Unknown", "the release does not know the cluster"),
+    "NotMember": Reason(
+        "Unknown", "the release does not know the cluster", "it joined later; give it a release of its own"
+    ),
     "VersionMissing": Reason("Unknown", "the ReplicaSet of the current hash was not seen", READ),
     "RunMissing": Reason(
         "Unknown",

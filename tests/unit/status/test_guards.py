@@ -1,0 +1,341 @@
+"""Each guard by itself: one thing of a verified or failed observation is otherwise."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+from recorded import recording
+
+from canaryfleet.engines.argo_rollouts.observe import observe
+from canaryfleet.evidence import Contradiction, Rule, number, word
+from canaryfleet.models.observation import Measured, Measurement, Observation, PodState, Run
+from canaryfleet.models.release import ReleaseMetric
+from canaryfleet.reasons import REASONS
+from canaryfleet.verdict import GUARDS, judge, worst
+
+BASE = recording("chat-good-1.10.1")
+GOOD = observe(BASE.sightings[-1], BASE.subject)
+BAD_BASE = recording("chat-bad-1.10.1")
+BAD = observe(BAD_BASE.sightings[-1], BAD_BASE.subject)
+MIDDLE = next(
+    seen
+    for seen in (observe(sighting, BASE.subject) for sighting in BASE.sightings)
+    if seen.live and seen.live.step == 6 and len(seen.runs) > 1
+)
+
+
+def reason(seen: Observation, base: Any = BASE, **changes: Any) -> str:
+    return judge(seen, base.expected(**changes), now=seen.ended).reason
+
+
+def live(seen: Observation = GOOD, **changes: Any) -> Observation:
+    return replace(seen, live=replace(seen.live, **changes))
+
+
+def runs(seen: Observation, role: str, change: Any) -> Observation:
+    """The observation with the runs of a role changed."""
+    return replace(seen, runs=tuple(change(run) if run.role == role else run for run in seen.runs))
+
+
+def metrics(change: Any) -> Any:
+    return lambda run: replace(run, metrics=tuple(change(metric) for metric in run.metrics))
+
+
+def test_good_is_good():
+    assert reason(GOOD) == "Proven"
+
+
+@pytest.mark.parametrize(
+    ("seen", "expected"),
+    [
+        (live(release="another"), "NotSynced"),
+        (live(release=None), "NotSynced"),
+        (live(pod="another"), "OtherPods"),
+        (live(workload="another"), "OtherPods"),
+        (live(strategy="blueGreen"), "OtherPods"),
+        (live(steps=GOOD.live.steps[1:]), "OtherSteps"),
+        (live(observed=False), "NotObserved"),
+        (live(invalid="a template is missing"), "InvalidSpec"),
+        (live(leaving=True), "Leaving"),
+        (live(current=None), "VersionMissing"),
+        (live(current=replace(GOOD.live.current, pod="another")), "OldVersion"),
+        (live(current=replace(GOOD.live.current, workload="another")), "OldVersion"),
+        (live(current=replace(GOOD.live.current, revision=1)), "OldVersion"),
+        (live(revision=None, current=replace(GOOD.live.current, revision=None)), "OldVersion"),
+        (live(aborted=True), "Aborted"),
+        (live(stopped=True), "Stopped"),
+        (live(overdue=True), "Overdue"),
+        (live(paused=("InconclusiveAnalysisRun",)), "TooLittleProof"),
+        (live(paused=("CanaryPauseStep",)), "StepPaused"),
+        (live(stable=None), "Stepping"),
+        (live(stable=replace(GOOD.live.current, uid="another")), "Stepping"),
+        (live(step=3), "Stepping"),
+        (live(weight=0), "Stepping"),  # the status that is Healthy with weight 100 for the canary
+        (live(weight=None), "Stepping"),
+        (live(phase="Progressing"), "NotAvailable"),
+        (live(phase="Degraded"), "NotAvailable"),
+        (live(replicas=0), "NotAvailable"),
+        (live(available=3), "NotAvailable"),
+        (live(updated=3), "NotAvailable"),
+        (live(current=replace(GOOD.live.current, available=3)), "NotAvailable"),
+        (live(current=replace(GOOD.live.current, replicas=3)), "NotAvailable"),
+        (live(changed=None), "NotObserved"),
+        (replace(GOOD, live=None), "NotThere"),
+        (replace(GOOD, pods=()), "NotAvailable"),
+        (replace(GOOD, cluster="another"), "OtherCluster"),
+        (replace(GOOD, identity="another"), "OtherCluster"),
+        (replace(GOOD, identity=None), "NoIdentity"),
+        (replace(GOOD, began=GOOD.ended, ended=GOOD.began), "Clock"),
+        (replace(GOOD, began=GOOD.began - timedelta(minutes=11)), "Stale"),
+        (live(changed=GOOD.ended + timedelta(minutes=3)), "Clock"),
+        (live(changed=GOOD.live.changed - timedelta(minutes=1)), "RunMissing"),
+        (live(changed=GOOD.live.changed + timedelta(seconds=39)), "BakeUnproven"),
+        (runs(GOOD, "steps", lambda run: replace(run, release="another")), "RunMissing"),
+        (runs(GOOD, "steps", lambda run: replace(run, pod="another")), "RunMissing"),
+        (runs(GOOD, "steps", lambda run: replace(run, cluster="another")), "RunMissing"),
+        (runs(GOOD, "steps", lambda run: replace(run, hash="another")), "RunMissing"),
+        (runs(GOOD, "steps", lambda run: replace(run, revision=2)), "RunMissing"),
+        (runs(GOOD, "steps", lambda run: replace(run, step=5)), "RunMissing"),
+        (runs(GOOD, "steps", lambda run: replace(run, created=run.created - timedelta(days=1))), "RunMissing"),
+        (runs(GOOD, "steps", lambda run: replace(run, terminated=True)), "Unproven"),
+        (runs(GOOD, "steps", lambda run: replace(run, phase="Error")), "Unproven"),
+        (runs(GOOD, "steps", lambda run: replace(run, metrics=run.metrics[1:])), "Unproven"),
+        (runs(GOOD, "steps", metrics(lambda item: replace(item, dryRun=True))), "Unproven"),
+        (runs(GOOD, "steps", metrics(lambda item: replace(item, measurements=()))), "Unproven"),
+        (runs(GOOD, "steps", metrics(lambda item: replace(item, phase="Error"))), "Unproven"),
+        (runs(GOOD, "background", lambda run: replace(run, phase="Error")), "Unproven"),
+        (runs(GOOD, "background", metrics(lambda item: replace(item, count=0))), "Unproven"),
+        (runs(GOOD, "background", lambda run: replace(run, metrics=())), "Unproven"),
+        (runs(GOOD, "bake", lambda run: replace(run, phase="Running", metrics=())), "Baking"),
+        (runs(GOOD, "bake", lambda run: replace(run, terminated=True)), "BakeUnproven"),
+        (runs(GOOD, "bake", lambda run: replace(run, cluster="another")), "BakeMissing"),
+    ],
+)  # fmt: skip
+def test_one_thing_is_otherwise(seen, expected):
+    assert reason(seen) == expected
+    assert REASONS[expected].kind != "Verified"
+
+
+def test_the_release_has_to_know_the_cluster():
+    known = BASE.release
+    expected = BASE.expected()._replace(release=replace(known, clusters={}))
+    assert judge(GOOD, expected, now=GOOD.ended).reason == "NotMember"
+    outside = BASE.expected()._replace(release=replace(known, waves=()))
+    assert judge(GOOD, outside, now=GOOD.ended).reason == "NotMember"
+
+
+def test_a_release_that_measures_nothing_proves_nothing():
+    nothing = replace(BASE.release, metrics=(), files={})
+    seen = live(steps=GOOD.live.steps)
+    assert judge(seen, BASE.expected()._replace(release=nothing), now=seen.ended).reason == "Unproven"
+
+
+def test_other_thresholds_than_the_release_has_are_a_contradiction():
+    tighter = replace(
+        BASE.release, metrics=tuple(replace(item, promote="< 0.0001") for item in BASE.release.metrics)
+    )
+    verdict = judge(GOOD, BASE.expected()._replace(release=tighter), now=GOOD.ended)
+    assert (verdict.kind, verdict.reason) == ("Unknown", "Contradictory")
+
+
+@pytest.mark.parametrize("length", [0.5, 0.8])
+def test_a_shorter_bake_is_none(length):
+    """Also if the run itself asks for less than minSuccessTime."""
+
+    def shorter(item: Measured) -> Measured:
+        return replace(item, successes=2, measurements=item.measurements[-int(10 * length) :])
+
+    assert reason(runs(GOOD, "bake", metrics(shorter))) == "BakeUnproven"
+
+
+def test_good_ones_have_to_be_in_a_row():
+    def broken(item: Measured) -> Measured:
+        middle = item.measurements[-5]
+        worse = replace(middle, phase="Error", value=None)
+        return replace(item, measurements=(*item.measurements[:-5], worse, *item.measurements[-4:]))
+
+    assert reason(runs(GOOD, "bake", metrics(broken))) == "BakeUnproven"
+
+
+# Proof of bad
+
+
+def test_bad_is_failed_only_within_this_rollout():
+    assert reason(BAD, BAD_BASE) == "BeyondThreshold"
+    elsewhere = runs(BAD, "background", lambda run: replace(run, revision=1))
+    assert reason(elsewhere, BAD_BASE) == "Aborted"
+    foreign = runs(BAD, "background", lambda run: replace(run, release="another"))
+    assert reason(foreign, BAD_BASE) == "Aborted"
+
+
+def test_what_is_let_pass_is_not_failed():
+    allowed = runs(BAD, "background", metrics(lambda item: replace(item, failureLimit=1)))
+    assert reason(allowed, BAD_BASE) == "Aborted"
+
+
+def test_the_phase_of_a_run_alone_fails_nothing():
+    def error(item: Measured) -> Measured:
+        return replace(item, measurements=tuple(one for one in item.measurements if one.phase != "Failed"))
+
+    assert reason(runs(BAD, "background", metrics(error)), BAD_BASE) == "Aborted"
+
+
+def test_lost_bad_ones_are_in_the_counter_but_the_proof_has_to_be_there():
+    last = runs(
+        BAD,
+        "background",
+        metrics(lambda item: replace(item, failureLimit=2, failed=3) if item.failed else item),
+    )
+    assert reason(last, BAD_BASE) == "BeyondThreshold"
+
+
+def twin(run: Run, value: str) -> Run:
+    at = max(item.began for metric in run.metrics for item in metric.measurements)
+    one = Measurement(phase="Failed", value=value, began=at, ended=at)
+    beside = Measured(name="istio-error-rate-stable", phase="Failed", dryRun=True, measurements=(one,))
+    return replace(run, metrics=(*run.metrics, beside))
+
+
+def test_a_stable_version_that_is_as_bad_holds():
+    assert reason(runs(BAD, "background", lambda run: twin(run, "[0.06]")), BAD_BASE) == "StableAsBad"
+    assert reason(runs(BAD, "background", lambda run: twin(run, "[0.001]")), BAD_BASE) == "BeyondThreshold"
+    assert reason(runs(BAD, "background", lambda run: twin(run, "[]")), BAD_BASE) == "BeyondThreshold"
+
+
+def pod(name: str, hash_: str, crashes: int) -> PodState:
+    return PodState(name=name, uid=name, hash=hash_, pod=MIDDLE.live.pod, crashes=crashes, why="app: Error 1")
+
+
+@pytest.mark.parametrize(
+    ("crashes", "expected"),
+    [
+        ((3, 4), "Crashing"),
+        ((3, 0), "StepPaused"),
+        ((2, 2), "StepPaused"),
+        ((3, 3, 0), "Crashing"),
+        ((), "StepPaused"),
+    ],
+)
+def test_most_of_the_canary_has_to_crash(crashes, expected):
+    pods = tuple(pod(f"p{at}", MIDDLE.live.current.hash, n) for at, n in enumerate(crashes))
+    assert reason(replace(MIDDLE, pods=pods)) == expected
+
+
+def test_a_stable_version_that_crashes_too_holds():
+    pods = (pod("a", MIDDLE.live.current.hash, 5), pod("b", MIDDLE.live.stable.hash, 5))
+    assert reason(replace(MIDDLE, pods=pods)) == "StableAsBad"
+
+
+def test_pods_of_something_else_prove_nothing():
+    other = replace(pod("a", MIDDLE.live.current.hash, 5), pod="another")
+    assert reason(replace(MIDDLE, pods=(other,))) == "StepPaused"
+
+
+def test_crashes_of_what_is_stable_prove_nothing():
+    pods = tuple(replace(pod(str(n), GOOD.live.current.hash, 9), pod=GOOD.live.pod) for n in range(4))
+    assert reason(replace(GOOD, pods=pods)) == "NotAvailable"
+
+
+# Measurements
+
+METRIC = ReleaseMetric(name="m", during=("steps",), promote="< 0.1", rollback="> 0.2")
+AT = GOOD.ended
+
+
+def measured(phase: str, value: str | None, **more: Any) -> Measurement:
+    return Measurement(phase=phase, value=value, began=AT, ended=AT, **more)
+
+
+@pytest.mark.parametrize(
+    ("phase", "value", "strict", "expected"),
+    [
+        ("Successful", "[0.05]", True, "good"),
+        ("Successful", "0.05", True, "good"),
+        ("Successful", "[0.15]", False, "good"),
+        ("Inconclusive", "[0.15]", True, "neither"),
+        ("Inconclusive", "[0.1]", True, "neither"),
+        ("Inconclusive", "[0.2]", True, "neither"),
+        ("Failed", "[0.21]", True, "bad"),
+        ("Inconclusive", "[]", True, "neither"),
+        ("Inconclusive", "[NaN]", True, "neither"),
+        ("Inconclusive", "[+Inf]", True, "neither"),
+        ("Inconclusive", "[0.01,0.02]", True, "neither"),
+        ("Error", None, True, "neither"),
+        ("Error", "[0.05]", True, "neither"),
+    ],
+)
+def test_what_a_measurement_proves(phase, value, strict, expected):
+    assert word(Rule(METRIC, strict), measured(phase, value)) == expected
+
+
+@pytest.mark.parametrize(
+    ("phase", "value"),
+    [
+        ("Successful", "[0.3]"),
+        ("Successful", "[0.15]"),
+        ("Successful", "[]"),
+        ("Successful", "[NaN]"),
+        ("Successful", "[-Inf]"),
+        ("Successful", None),
+        ("Successful", "[0.01,0.02]"),
+        ("Successful", "[1e999]"),
+        ("Failed", "[0.05]"),
+        ("Inconclusive", "[0.3]"),
+        ("", "[0.05]"),
+    ],
+)
+def test_a_phase_that_the_value_does_not_give(phase, value):
+    with pytest.raises(Contradiction):
+        word(Rule(METRIC, strict=True), measured(phase, value))
+
+
+def test_a_threshold_that_is_none():
+    broken = ReleaseMetric(name="m", during=("steps",), promote="better", rollback=None)
+    with pytest.raises(Contradiction):
+        word(Rule(broken, strict=True), measured("Successful", "[0.05]"))
+
+
+def test_a_job_that_was_told_to_stop_proves_nothing():
+    rule = Rule(ReleaseMetric(name="smoke", during=("preview",)), strict=True)
+    assert word(rule, measured("Successful", None)) == "good"
+    assert word(rule, measured("Failed", None)) == "bad"
+    assert word(rule, measured("Successful", None, terminated=True)) == "neither"
+    assert word(rule, Measurement(phase="Successful", began=AT)) == "neither"
+
+
+@pytest.mark.parametrize("text", ["[1_0]", "[0x1]", "[1", "1]", "[ 1 ]", "[inf]", "nan", "[1e400]", "", None])
+def test_what_is_no_number(text):
+    assert number(text) is None
+
+
+# The table
+
+
+def test_every_reason_that_is_given_is_explained_and_every_one_explained_is_given():
+    import re
+    from pathlib import Path
+
+    import canaryfleet
+
+    root = Path(canaryfleet.__file__).parent
+    files = [root / "verdict.py", root / "engines/argo_rollouts/observe.py", root / "models/observation.py"]
+    text = "".join(file.read_text("utf-8") for file in files)
+    kinds = re.findall(r'^    "([a-z-]+)",  #', text, re.MULTILINE)
+    problems = {"".join(part.capitalize() for part in kind.split("-")) for kind in kinds}
+    said = set(re.findall(r'(?:Said|_Unusable)\(\s*"(\w+)"', text)) | problems | {"Proven"}
+    said |= set(re.findall(r'code = "(\w+)" if .* else "(\w+)"', text)[0])
+    assert said == set(REASONS)
+    for code, item in REASONS.items():
+        assert item.meaning, code
+        assert item.remedy or item.kind in ("Verified", "Progressing", "Failed"), code
+
+
+def test_the_last_guard_always_says_something():
+    assert GUARDS[-1].__name__ == "_proven"
+
+
+def test_the_worst_of_several():
+    good, bad = BASE.verdict(BASE.sightings[-1]), BAD_BASE.verdict(BAD_BASE.sightings[-1])
+    assert worst([good, bad, good]) is bad
+    assert worst([]) is None
