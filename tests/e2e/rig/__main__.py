@@ -23,7 +23,11 @@ SETTLED = ("Healthy", "Degraded", "Paused")
 
 def main(argv: list[str] | None = None) -> int:
     """Run one command."""
-    arguments = _parser().parse_args(argv)
+    parser = _parser()
+    arguments, others = parser.parse_known_args(argv)
+    if others and arguments.run is not test:
+        parser.error(f"unrecognized arguments: {' '.join(others)}")
+    arguments.others = others
     try:
         code: int = arguments.run(arguments)
     except RigError as error:
@@ -74,7 +78,7 @@ def test(arguments: argparse.Namespace) -> int:
         try:
             running = fleet.start(rig)
             print(f"fleet up after {time.monotonic() - start:.1f} s; logs: {running.logs}", flush=True)
-            code = _pytest(arguments.arguments)
+            code = _pytest(arguments.others)
             rig.supervisor.check()
             print(f"tests: {time.monotonic() - start:.0f} s in all; {peak_memory(rig.supervisor)}")
         except KeyboardInterrupt:
@@ -149,8 +153,9 @@ def _parser() -> argparse.ArgumentParser:
     up_command = commands.add_parser("up", help="start the fleet and keep it")
     up_command.set_defaults(run=up)
 
-    test_command = commands.add_parser("test", help="start the fleet and run pytest on it")
-    test_command.add_argument("arguments", nargs=argparse.REMAINDER, help="for pytest")
+    test_command = commands.add_parser(
+        "test", help="start the fleet and run pytest on it; all else is for pytest"
+    )
     test_command.set_defaults(run=test)
 
     apply_command = commands.add_parser("apply", help="apply a folder or file")
