@@ -102,6 +102,12 @@ def test_max_concurrency_counts_what_is_not_yet_verified(limit: Any, first: int)
         )
 
 
+def test_a_wave_that_failed_too_often_gets_no_more() -> None:
+    refused = move(state(pointers=has("p", "a"), verified={"p"}, failed={"a"}), "rest")
+    assert not refused.pointers
+    assert "maxFailures allows 0" in " ".join(refused.reasons)
+
+
 FROZEN = Freeze(name="end", from_="2026-11-10T00:00:00Z", to="2026-11-20T00:00:00Z")
 CLOSED = Wave(name="pilot", windows=(Window(days="Sun", from_="00:00", to="24:00"),))
 FLEET = state().fleet
