@@ -169,7 +169,12 @@ class Case:
         if not self.complete:
             return _latest(changed, current.created if current else None)
         made = [run.created for run in self.attempt if run.role != "bake"]
-        return min(made, default=changed)
+        return min(made, default=_latest(changed, *(run.created for run in self.runs("bake"))))
+
+    @property
+    def settled(self) -> bool:
+        """It became stable by what the controller measured: what its pods do later is no progress of a canary."""
+        return self.complete and not _first(self)
 
     def judged(self, run: Run) -> dict[str, Judged]:
         """The run's metrics; of the bake only what was measured while the release had all the traffic (F10)."""
@@ -384,7 +389,7 @@ def _held(case: Case) -> Said | None:
         return Said("Stopped", "spec.paused", case.carried)
     if any(reason.startswith("Inconclusive") for reason in live.paused):
         return Said("TooLittleProof", ", ".join(live.paused), live.pausedSince)
-    if live.overdue:
+    if live.overdue and not case.settled:
         return Said("Overdue", live.message or "progressDeadlineSeconds is over", live.overdueSince)
     return None
 
@@ -422,7 +427,7 @@ def _overdue_in_git(said: Said, case: Case) -> Said:
     if REASONS[said.reason].kind != "Progressing" or wave is None or not carried:
         return said
     deadline = carried + timedelta(seconds=float(duration(wave.progressDeadline)))
-    if case.now <= deadline or said.since is None:
+    if case.now <= deadline or said.since is None or (case.settled and said.reason != "Baking"):
         return said
     return Said("DeadlinePassed", f"{said.reason}: {said.message}", deadline)
 
@@ -443,7 +448,7 @@ def _same_workload(case: Case) -> Said | None:
     if proof is None or (proof.pod, proof.identity) != (case.pod, case.seen.identity):
         return None
     message = f"its pods {case.pod} were verified here before ({proof.hash})"
-    return Said("SameWorkload", message, case.live.changed, "SameWorkload")
+    return Said("SameWorkload", message, case.carried, "SameWorkload")
 
 
 def _unproven(case: Case) -> Said | None:

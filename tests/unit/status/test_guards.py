@@ -65,7 +65,6 @@ def test_good_is_good():
         (live(revision=None, current=replace(GOOD.live.current, revision=None)), "OldVersion"),
         (live(aborted=True), "Aborted"),
         (live(stopped=True), "Stopped"),
-        (live(overdue=True), "Overdue"),
         (live(paused=("InconclusiveAnalysisRun",)), "TooLittleProof"),
         (live(paused=("CanaryPauseStep",)), "StepPaused"),
         (live(stable=None), "Stepping"),
@@ -156,6 +155,22 @@ def test_good_ones_have_to_be_in_a_row():
         return replace(item, measurements=(*item.measurements[:-5], worse, *item.measurements[-4:]))
 
     assert reason(runs(GOOD, "bake", metrics(broken))) == "BakeUnproven"
+
+
+@pytest.mark.parametrize("late", [timedelta(0), timedelta(days=9)])
+def test_what_has_become_stable_is_not_overdue_when_a_pod_restarts(late):
+    verdict = judge(
+        replace(live(available=3, overdue=True), began=GOOD.ended + late, ended=GOOD.ended + late),
+        BASE.expected(),
+        now=GOOD.ended + late,
+    )
+    assert (verdict.kind, verdict.reason) == ("Progressing", "NotAvailable")
+
+
+def test_a_canary_whose_pods_do_not_come_up_is_overdue():
+    assert reason(live(MIDDLE, overdue=True, paused=())) == "Overdue"
+    first = replace(live(overdue=True), runs=())
+    assert reason(first, fallback=None) == "Overdue"
 
 
 # Proof of bad
