@@ -18,7 +18,7 @@ LANES = 64
 """At most so many are begun and answer; more would only wait for the processor, and for each other."""
 PATIENCE = 1.0
 """Seconds after which one that hangs no longer keeps the next from its turn."""
-ROOM = 512
+ROOM = 256
 """At most so many are begun and not yet taken by the caller: file descriptors, and memory."""
 
 
