@@ -94,8 +94,8 @@ def test_two_apps_in_a_namespace_do_not_disturb_each_other(
     edge.until_new(bad)
     edge.until_aborted()
     chat.until_healthy(good)
-    assert set(chat.shares(50)) == {chat.who(chat.stable)}
-    assert set(edge.shares(50)) == {edge.who(stable)}
+    chat.until_now(lambda: set(chat.shares(50)) == {chat.who(chat.stable)}, "all users on the new version")
+    edge.until_now(lambda: set(edge.shares(50)) == {edge.who(stable)}, "all users on the old version")
     assert not chat.status.get("abort")
     assert {run["status"]["phase"] for run in owned(chat, "AnalysisRun")} <= {"Running", "Successful"}
     assert "Failed" in {run["status"]["phase"] for run in owned(edge, "AnalysisRun")}

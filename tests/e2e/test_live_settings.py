@@ -8,6 +8,8 @@ from rig import wait_until
 from rig.kube import Object
 from rig.rollouts import canary_weight
 
+from conftest import NEWEST
+
 Make = Callable[..., App]
 HEADER = {"x-group": "internal"}
 STEPS: list[dict[str, Any]] = [
@@ -126,3 +128,45 @@ def test_another_metric_server_in_mid_canary_is_asked_by_the_next_analysis_and_s
     assert len(background) == 1, "the background analysis began anew"
     app.until_healthy()
     assert app.stable == canary
+
+
+@NEWEST
+def test_a_pointer_move_brings_no_other_replicas(make_app: Make) -> None:
+    app = make_app(exposure__steps=STEPS)
+    app.release("1.0.0")
+    app.spec["workload"]["replicas"] = 9
+    app.spec["version"] = "1.1.0"
+    app.spec["workload"]["image"] = app.spec["workload"]["image"].replace(":1.0.0@", ":1.1.0@")
+    app.respec()
+    app.cli("render")
+    before = replicas(app)
+    candidate = next(release for release in app.releases() if release.startswith("1.1.0"))
+    app.point(candidate)
+    assert app.pointed == candidate
+    assert replicas(app) == before
+
+
+def replicas(app: App) -> int | None:
+    """The replicas that the committed overlay gives the Rollout."""
+    (rollout,) = (one for one in app.built() if one["kind"] == "Rollout")
+    found: int | None = rollout["spec"].get("replicas")
+    return found
+
+
+def test_a_sync_leaves_the_pods_that_the_autoscaler_wants(make_app: Make) -> None:
+    app = make_app(
+        exposure__steps=STEPS,
+        workload={"port": 8080, "image": "", "autoscaler": {"min": 2, "max": 8, "cpu": "70%"}},
+    )
+    app.pruned = True
+    first = app.deploy("1.0.0")
+    app.until_healthy(first)
+    # what an autoscaler does, which needs metrics of real pods
+    app.kube.patch_at(f"{app.kube.path_of(app.rollout)}/scale", {"spec": {"replicas": 5}})
+    app.until_now(lambda: len(app.pods(app.stable)) == 5, "five pods")
+    app.sync()
+    second = app.deploy("1.1.0")
+    app.until_new(second)
+    app.until_paused()
+    assert app.rollout["spec"]["replicas"] == 5
+    assert len(app.pods(app.stable)) == 5

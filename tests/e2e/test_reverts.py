@@ -1,15 +1,18 @@
 """Going back: the same lines of the overlay as they were, whatever the canary was doing."""
 
+import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from app import ANALYSIS, App, answered_after, measurements
-from rig.rollouts import canary_weight, phase
+from rig import Member
+from rig.rollouts import canary_weight, observed, phase
 
 from canaryfleet.models.release import Release
 
 Make = Callable[..., App]
 ENDLESS = {**ANALYSIS, "minimumSamples": 1_000_000, "count": 100}  # its step analysis goes on and on
+OBSERVED = 5.0  # seconds that the controller is watched doing nothing; a revert takes 0.5
 WEIGHT = [{"weight": "20%", "for": "manual"}]
 KINDS: Mapping[str, list[dict[str, Any]]] = {
     "mirror": [{"mirror": "50%", "for": "manual"}, *WEIGHT],
@@ -138,3 +141,48 @@ def test_two_releases_back_is_as_fast_as_one(
     record_property("weights on the way two releases back", weights)
     # two canaries of one step each went forward; the way back took no step
     assert weights.count(50) == 2
+
+
+def test_other_replicas_in_the_change_of_a_revert_leave_argo_rollouts_1_9_aborted_until_they_are_back(
+    make_app: Make, member: Member
+) -> None:
+    # why canaryfleet's own pointer move never brings other replicas (test_live_settings.py)
+    app, release = first(make_app, exposure__steps=[{"weight": "20%", "for": "3s"}], analysis=ANALYSIS)
+    bad = app.deploy("1.1.0")
+    app.serve(bad, errors=0.5)
+    app.until_aborted()
+    app.until_now(lambda: phase(app.rollout) == "Degraded", "Degraded")
+    stable = app.stable
+    app.point(release.id)
+    objects = app.built()
+    (rollout,) = (one for one in objects if one["kind"] == "Rollout")
+    rollout["spec"]["replicas"] = 6
+    app.sync(objects)
+    if member.rollouts == "1.9":
+        app.until_now(lambda: observed(app.rollout), "the controller has seen it")
+        app.until_now(lambda: app.current == stable or app.status.get("abort"), "it has decided")
+        time.sleep(OBSERVED)
+        assert app.status.get("abort")
+        assert phase(app.rollout) == "Degraded"
+        assert len(app.pods(stable)) == 4
+        app.sync()
+    app.until_healthy(release)
+    assert not app.status.get("abort")
+
+
+def test_a_policy_only_release_on_an_aborted_cluster_sends_users_to_the_bad_version_again(
+    make_app: Make,
+) -> None:
+    # why an aborted cluster is never given another policy of the same workload
+    app, _ = first(make_app, exposure__steps=[{"weight": "20%", "for": "3s"}], analysis=ANALYSIS)
+    stable = app.stable
+    bad = app.deploy("1.1.0")
+    app.serve(bad, errors=0.5)
+    canary = app.until_new(bad)
+    app.until_aborted()
+    app.until_now(lambda: canary_weight(app.rollout) == 0, "no weight")
+    app.deploy("1.1.1", image=False, exposure__steps=[{"weight": "50%", "for": "10m"}], analysis__metrics=[])
+    app.until_weight(50)
+    assert not app.status.get("abort")
+    assert app.current == canary != stable
+    app.until_now(lambda: app.shares(20)[app.who(canary)], "users are on the bad version")
