@@ -331,6 +331,7 @@ def follow(app: App, release: Release, timeout: float = 4 * LIMIT) -> None:
     def done() -> bool:
         status = app.status
         assert not status.get("abort"), app.story()
+        assert "InconclusiveAnalysisRun" not in _pauses(app.rollout), app.story()
         stop = _waits_for_person(app.rollout) if app._carries(release) and observed(app.rollout) else None
         if stop is not None and stop not in resumed:
             resumed.add(stop)
@@ -342,7 +343,7 @@ def follow(app: App, release: Release, timeout: float = 4 * LIMIT) -> None:
 
 def _waits_for_person(rollout: Object) -> int | None:
     """The step at which only a person helps on (0 for blue-green)."""
-    reasons = {pause["reason"] for pause in rollout["status"].get("pauseConditions") or []}
+    reasons = _pauses(rollout)
     strategy = rollout["spec"]["strategy"]
     if "BlueGreenPause" in reasons and strategy["blueGreen"].get("autoPromotionEnabled") is False:
         return 0
@@ -350,6 +351,10 @@ def _waits_for_person(rollout: Object) -> int | None:
         step: int = rollout["status"]["currentStepIndex"]
         return step if strategy["canary"]["steps"][step].get("pause") == {} else None
     return None
+
+
+def _pauses(rollout: Object) -> set[str]:
+    return {pause["reason"] for pause in rollout["status"].get("pauseConditions") or []}
 
 
 def states(app: App, template: str | None = None) -> list[Object]:
@@ -378,7 +383,7 @@ def took_every_step(app: App, template: str) -> None:
     """The controller took the steps one after another, and gave the canary the weights that they say."""
     steps = app.rollout["spec"]["strategy"]["canary"].get("steps", [])
     assert steps_taken(app, template) == (list(range(len(steps) + 1)) if steps else [])
-    assert app.weights() == weights_in(app.rollout)
+    assert app.weights() == weights_in(app)
 
 
 def was_switched(app: App, stable: str, template: str) -> None:
@@ -389,11 +394,12 @@ def was_switched(app: App, stable: str, template: str) -> None:
     assert switches[-1] == (template, template)
 
 
-def weights_in(rollout: Object) -> list[int]:
-    """The weights that a canary of this Rollout goes through, from nothing to nothing; without steps none."""
-    steps = rollout["spec"]["strategy"]["canary"].get("steps", [])
-    weights = [0, *(step["setWeight"] for step in steps if "setWeight" in step), *([100, 0] if steps else [])]
-    return [weight for weight, _ in itertools.groupby(weights)]
+def weights_in(app: App) -> list[int]:
+    """The weights that the spec gives a canary, from nothing to nothing; without steps none."""
+    spec = yaml.safe_load((app.root / "specs" / app.name / "canary.yaml").read_text())
+    steps = spec.get("exposure", {}).get("steps", [])
+    given = [int(step["weight"].removesuffix("%")) for step in steps if "weight" in step]
+    return [weight for weight, _ in itertools.groupby([0, *given, *([100, 0] if steps else [])])]
 
 
 def unproven(app: App, template: str) -> list[str]:
