@@ -228,7 +228,8 @@ class World:
             self._roll(hash_)
         elif status.get("currentStepHash") != changed and self.current != self.stable:
             self._reset(0)  # G: a change of the steps alone clears an abort and runs again
-        status["currentStepHash"] = changed
+        if self.steps:
+            status["currentStepHash"] = changed
         self._write_status()
         return True
 
@@ -611,11 +612,13 @@ class World:
             "availableReplicas": sum(self.available(hash_) for hash_ in self.sets),
         }
         status["phase"], status["message"] = self._phase(wanted)
+        if not status["message"]:
+            del status["message"]
         same = bool(self.stable) and self.stable == self.current
         self._condition("Completed", same, "RolloutCompleted", "RolloutCompleted")
         self._condition("Healthy", status["phase"] == "Healthy", "RolloutHealthy", "Rollout is healthy")
         if status.get("abort"):
-            self._condition("Progressing", False, "RolloutAborted", status["message"])
+            self._condition("Progressing", False, "RolloutAborted", status.get("message", ""))
         else:
             self._condition("Progressing", True, "ReplicaSetUpdated", "progressing")
 
