@@ -257,6 +257,7 @@ def _pointed(app: App) -> Release:
 # ---- what the stacks say of good pods ---------------------------------------------------------
 
 PER_SECOND = 200.0
+REVISIONS = ("service.istio.io/canonical-revision", "app.kubernetes.io/version", "version")
 MILLISECONDS = (5, 10, 25, 50, 100, 250)  # of Istio's buckets; everything takes 10 to 25
 BUCKETS = ("0.005", "0.01", "0.025", "0.05", "0.1")  # of vLLM's; everything takes 0.01 to 0.025 s
 HISTOGRAMS = (
@@ -285,12 +286,9 @@ WHOLE = {  # of a model, or of the app
 }
 
 
-def good(app: App, revision: str, template: str, service: str, per_second: float = PER_SECOND) -> None:
-    """Let Istio, vLLM and the app itself say, from now on, that the pods of a template do well.
-
-    `revision` is their digest (`release.clusters[...].pod`), which Istio's series are told apart by.
-    """
-    _requests(app, revision, service, per_second)
+def good(app: App, template: str, service: str, per_second: float = PER_SECOND) -> None:
+    """Let Istio, vLLM and the app itself say, from now on, that the pods of a template do well."""
+    _requests(app, _revision(app, template), service, per_second)
     share = per_second / PER_SECOND
     pod = {"namespace": app.namespace, "pod": f"{app.name}-{template}-x2k4v"}
     app.exporter.grow("vllm:request_success_total", per_second, finished_reason="stop", **pod)
@@ -303,6 +301,12 @@ def good(app: App, revision: str, template: str, service: str, per_second: float
         app.exporter.set(name, value, **pod)
     for name, value in WHOLE.items():
         app.exporter.set(name, value, app=app.name, model="fraud-gbm", cluster=app.cluster)
+
+
+def _revision(app: App, template: str) -> str:
+    """What tells a template's pods apart in Istio's metrics: as Istio does, the first of these labels."""
+    labels = app.object("ReplicaSet", app.who(template))["spec"]["template"]["metadata"]["labels"]
+    return next((str(labels[name]) for name in REVISIONS if name in labels), "latest")
 
 
 def _requests(app: App, revision: str, service: str, per_second: float) -> None:
@@ -408,14 +412,17 @@ def unproven(app: App, template: str) -> list[str]:
         lambda: all(run.get("status", {}).get("completedAt") for run in app.runs(template=template)),
         "the analyses have ended",  # a background one does so a moment after the Rollout is complete
     )
-    found = []
-    for run in app.runs(template=template):
-        kind = run["metadata"]["labels"]["rollout-type"]
-        if run.get("status", {}).get("phase") != "Successful":
-            found.append(f"{kind} {run['metadata']['name']}: {run.get('status', {}).get('phase')}")
-        for metric in run["spec"]["metrics"]:
-            phases = [m["phase"] for m in measurements(run, metric["name"])]
-            bad = {"Failed", "Error"} & set(phases)
-            if bad or (kind != "Background" and "Successful" not in phases):
-                found.append(f"{kind} {metric['name']}: {phases}")
-    return found
+    return [
+        f"{run['metadata']['name']} {metric['name']}: {phases}"
+        for run in (*app.runs(template=template), *app.runs("bake"))
+        for metric in run["spec"]["metrics"]
+        if not _passed(run, phases := [m["phase"] for m in measurements(run, metric["name"])])
+    ]
+
+
+def _passed(run: Object, phases: list[str]) -> bool:
+    """A background analysis and a bake go beside the canary: they may not have got so far."""
+    kind = run["metadata"].get("labels", {}).get("rollout-type", "Bake")
+    ended = kind == "Bake" or run["status"]["phase"] == "Successful"
+    proven = kind in {"Bake", "Background"} or "Successful" in phases
+    return ended and proven and not {"Failed", "Error"} & set(phases)

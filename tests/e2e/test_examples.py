@@ -80,14 +80,13 @@ def test_every_example_goes_its_whole_way(
     app.apply([secret(app.namespace, "fiddler-api", TOKEN), *app.built()])
     app.until_healthy(first)
     stable = app.stable
-    before = first.clusters[app.cluster].pod
-    good(app, before, stable, way.service)
+    good(app, stable, way.service)
 
     second = app.next_release(*way.edit) if way.edit else app.on(way.second)
     assert second.workload != first.workload
     app.apply()
     canary = app.until_new(second)
-    good(app, second.clusters[app.cluster].pod, canary, way.service)
+    good(app, canary, way.service)
     follow(app, second)
 
     assert refusals(app) == []
@@ -100,12 +99,12 @@ def test_every_example_goes_its_whole_way(
     if name == "fraud":
         assert fiddler.asked == {(RECORDS, f"Bearer {TOKEN}")}
     if any(one["kind"] == "AnalysisRun" for one in app.built()):
-        _bakes(app, before, stable, way.service)
+        _bakes(app, stable, way.service)
 
 
-def _bakes(app: Example, before: str, stable: str, service: str) -> None:
+def _bakes(app: Example, stable: str, service: str) -> None:
     """Once all requests go to the second release its bake counts."""
-    good(app, before, stable, service, per_second=0)
+    good(app, stable, service, per_second=0)
     app.measured("bake", len(app.runs("bake")[-1]["spec"]["metrics"]), "Successful")
     assert not any(m["phase"] in {"Failed", "Error"} for m in measurements(app.runs("bake")[-1]))
 

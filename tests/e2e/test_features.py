@@ -60,7 +60,7 @@ def case(
     first = app.release("1.0.0")
     app.apply([*_needed(app), *app.built()])
     app.until_healthy(first)
-    good(app, first.clusters[app.cluster].pod, app.stable, SERVICES.get(name, app.name))
+    good(app, app.stable, SERVICES.get(name, app.name))
     return app
 
 
@@ -69,7 +69,7 @@ def test_a_release_with_this_feature_goes_its_whole_way(case: Case, name: str, d
     stable = case.stable
     second = case.deploy("1.1.0")
     canary = case.until_new(second)
-    good(case, second.clusters[case.cluster].pod, canary, SERVICES.get(name, case.name))
+    good(case, canary, SERVICES.get(name, case.name))
     follow(case, second)
     assert refusals(case) == []
     assert case.stable == canary
