@@ -5,7 +5,7 @@ from datetime import datetime
 from math import inf
 from typing import NamedTuple
 
-from canaryfleet.evidence import CONDITION, numbers
+from canaryfleet.evidence import CONDITION, number
 from canaryfleet.models.base import API_VERSION
 from canaryfleet.models.observation import MetricEvidence, Observation, Problem, Sighting, Verdict
 from canaryfleet.models.release import Release, ReleaseWave
@@ -146,10 +146,10 @@ def nearest(verdict: Verdict) -> NearestMetric | None:
 
 
 def _near(metric: MetricEvidence) -> NearestMetric | None:
-    found = numbers(metric.value) if metric.value else None
-    if not found:
+    value = number(metric.value)
+    if value is None:
         return None
-    value, distance = min(((one, _distance(metric, one)) for one in found), key=lambda item: item[1])
+    distance = _distance(metric, value)
     if distance == inf:
         return None
     return NearestMetric(

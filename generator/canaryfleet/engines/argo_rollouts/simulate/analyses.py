@@ -5,7 +5,6 @@ what a run reads that was told to stop. Values are made from the conditions that
 """
 
 import re
-from collections.abc import Callable
 from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any, Literal
@@ -67,8 +66,8 @@ def next_due(run: Raw) -> datetime | None:
     return min((time for metric in run["spec"]["metrics"] if (time := due(run, metric))), default=None)
 
 
-def measure(run: Raw, now: datetime, mood: Callable[[Raw, int], Mood]) -> bool:
-    """Measures what is due, and judges the run; whether something changed. `mood`: of the metric's nth value."""
+def measure(run: Raw, now: datetime, mood: Mood) -> bool:
+    """Measures what is due, and judges the run; whether something changed. `mood`: what is measured now."""
     if ended(run):
         return False
     run["status"].setdefault("startedAt", stamp(now))
@@ -85,14 +84,14 @@ def _result(run: Raw, name: str) -> Raw | None:
     return next((item for item in run["status"].get("metricResults", []) if item["name"] == name), None)
 
 
-def _measure(run: Raw, metric: Raw, now: datetime, mood: Callable[[Raw, int], Mood]) -> None:
+def _measure(run: Raw, metric: Raw, now: datetime, mood: Mood) -> None:
     results = run["status"].setdefault("metricResults", [])
     result = _result(run, metric["name"])
     if result is None:
         result = {"name": metric["name"], "phase": "Running", "measurements": []}
         results.append(result)
     nth = result.get("count", 0) + result.get("error", 0)
-    phase, value = outcome(metric, mood(metric, nth), nth)
+    phase, value = outcome(metric, mood, nth)
     entry: Raw = {"phase": phase, "startedAt": stamp(now), "finishedAt": stamp(now)}
     if value is not None:
         entry["value"] = value

@@ -79,7 +79,7 @@ class World:
         changed = False
         if self.running:
             for run in self.runs.values():
-                changed = measure(run, self.now, lambda _metric, nth, run=run: self._mood(run)) or changed
+                changed = measure(run, self.now, self._mood(run)) or changed
             for hash_, time in [*self.removal.items()]:
                 if time <= self.now:
                     del self.removal[hash_]
@@ -170,7 +170,8 @@ class World:
     @property
     def blue(self) -> Raw | None:
         """The blue-green strategy, if it is one."""
-        return self.spec["strategy"].get("blueGreen")
+        found: Raw | None = self.spec["strategy"].get("blueGreen")
+        return found
 
     def available(self, hash_: str) -> int:
         """How many pods of a version are available."""
@@ -437,7 +438,7 @@ class World:
         state = self.status.setdefault("blueGreen", {"activeSelector": self.stable})
         state["previewSelector"] = self.current
         switched = state["activeSelector"] == self.current
-        preview = blue.get("previewReplicaCount", self.spec["replicas"])
+        preview = int(blue.get("previewReplicaCount") or self.spec["replicas"])
         ready = self.available(self.current) >= (
             preview if not self.status.get("_switching") else self.spec["replicas"]
         )
@@ -559,7 +560,7 @@ class World:
         elif phase == "Inconclusive" and not self._paused("InconclusiveAnalysisRun"):
             entry = {"reason": "InconclusiveAnalysisRun", "startTime": stamp(self.now)}
             self.status["pauseConditions"] = [*self.status.get("pauseConditions", []), entry]
-        return phase == "Successful"
+        return bool(phase == "Successful")
 
     def _start(self, name: str, analysis: Raw, labels: Raw, revision: str) -> Raw:
         assert self.rollout is not None
@@ -598,7 +599,7 @@ class World:
         for run in runs:
             if not ended(run):
                 run["spec"]["terminate"] = True
-                measure(run, self.now, lambda _metric, _nth: "few")
+                measure(run, self.now, "few")
 
     # Status
 
