@@ -1,12 +1,14 @@
 """A running Deployment becomes a Rollout, and no request is lost."""
 
 import contextlib
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Sequence
 
 import yaml
 from app import DIGEST, App
-from driving import MANUAL, PORT, UNMEASURED, internal, stop_at, until_all_by, until_share
+from driving import MANUAL, PORT, UNMEASURED, internal, proxies, stop_at, until_all_by, until_share
 from rig import kustomize, load, wait_until
+from rig.kube import Object
 from rig.traffic import UNHASHED
 
 STEPS = [{"weight": "40%", "for": MANUAL}]
@@ -55,14 +57,16 @@ def test_no_request_is_lost_while_a_deployment_is_adopted_goes_its_first_canary_
     wait_until(lambda: client.get(host, inside=True).who == deployed, "the Deployment answers", 60)
     with contextlib.ExitStack() as stack:
         calls = [stack.enter_context(client.stream(host, inside=True, every=0.01)) for _ in range(CALLERS)]
-        first = app.deploy("1.0.0")
+        first = app.release("1.0.0")
+        sync(app, app.built())
         app.until_healthy(first)
         until_all_by(app, app.who(app.stable))
         calls.append(stack.enter_context(client.stream(app.host)))
         assert available(app) == 4, "the Deployment stands by with all its pods"
 
         write_base(app, "1.1.0")
-        second = app.deploy("1.1.0")
+        second = app.release("1.1.0")
+        sync(app, app.built())
         stop_at(app, second, 0)
         until_share(app, 40)
         app.promote()
@@ -71,7 +75,8 @@ def test_no_request_is_lost_while_a_deployment_is_adopted_goes_its_first_canary_
 
         del app.spec["workload"]["adopt"]
         write_base(app, "1.2.0")
-        third = app.deploy("1.2.0")
+        third = app.release("1.2.0")
+        sync(app, app.built())
         assert "Deployment" not in {one["kind"] for one in app.built()}
         app.prune("deployment", "chat")
         stop_at(app, third, 0)
@@ -86,6 +91,26 @@ def test_no_request_is_lost_while_a_deployment_is_adopted_goes_its_first_canary_
     lost = [who for who in answers if not who.startswith("chat-")]
     assert not lost, f"{len(lost)} of {len(answers)} requests were lost"
     assert len(set(answers)) == 4, "the Deployment and three releases answered"
+
+
+def sync(app: App, objects: Sequence[Object]) -> None:
+    """Apply wave by wave, as Argo CD does; it waits two seconds between them, for what is waited for here."""
+    for _, wave in itertools.groupby(sorted(objects, key=wave_of), wave_of):
+        applied = list(wave)
+        app.apply(applied)
+        if "DestinationRule" in {one["kind"] for one in applied}:
+            wait_until(lambda: knows_subsets(app), "both Envoys know the subsets", 60)
+
+
+def knows_subsets(app: App) -> bool:
+    """Whether both Envoys could send requests to the stable subset."""
+    subset = f"outbound|{PORT}|stable|{internal(app)}"
+    return all(subset in proxy.clusters() for proxy in proxies(app))
+
+
+def wave_of(one: Object) -> int:
+    """Argo CD's sync wave of an object."""
+    return int(one["metadata"].get("annotations", {}).get("argocd.argoproj.io/sync-wave", 0))
 
 
 def available(app: App) -> int | None:

@@ -27,6 +27,10 @@ class Envoy:
                     found.setdefault(route.get("name", ""), route)
         return found
 
+    def clusters(self) -> set[str]:
+        """The destinations that are ready to be used, such as `outbound|80|stable|chat.ns.svc.cluster.local`."""
+        return {one["cluster"]["name"] for one in self._dump("dynamic_active_clusters")}
+
     def listeners(self) -> list[Object]:
         """The listeners that pilot sent."""
         dump = self._dump("dynamic_listeners")
