@@ -63,9 +63,7 @@ HALTS: frozenset[Code] = frozenset(
 def _halts(facts: Facts, target: ReleaseFacts | None) -> Iterator[Reason]:
     """What lets nothing move forward, and what is waiting."""
     situation = facts.situation
-    if situation.unreadable is not None:
-        what = f"promotion.yaml can't be read, so it may hold anything: {situation.unreadable}"
-        yield Reason(code="promotion-unreadable", message=what, remedy="repair it", alarm=True)
+    yield from limits.unreadable(situation)
     if situation.candidate is None:
         yield Reason(
             code="no-candidate", message="there is no candidate.yaml", remedy="run `canaryfleet render`"

@@ -13,7 +13,9 @@ from canaryfleet.overlay import Pointer
 from canaryfleet.pointing import State
 from canaryfleet.standing import Facts
 
-LIVE: frozenset[Code] = frozenset(["paused", "frozen", "held", "window-closed"])  # true now, not for ever
+LIVE: frozenset[Code] = frozenset(
+    ["paused", "frozen", "held", "window-closed", "promotion-unreadable"]
+)  # true now, not for ever
 
 
 def broken(
@@ -53,12 +55,21 @@ def judge(facts: Facts, moves: Sequence[Move], *, live: bool) -> list[Reason]:
             reasons += _removed(facts, move)
         elif not goes_back(facts, move):
             given.setdefault(move.to, []).append(move)
+    if given:
+        reasons += unreadable(facts.situation)
     pointers = moved(facts, moves)
     for id, forward in given.items():
         release = facts.situation.releases.get(id)
         if release is not None:
             reasons += _forward(facts, release, forward, pointers)
     return reasons if live else [reason for reason in reasons if reason.code not in LIVE]
+
+
+def unreadable(situation: Situation) -> Iterator[Reason]:
+    """That promotion.yaml can't be read: nobody knows what it bars and holds, so it holds everything."""
+    if situation.unreadable is not None:
+        what = f"promotion.yaml can't be read, so it may hold anything: {situation.unreadable}"
+        yield Reason(code="promotion-unreadable", message=what, remedy="repair it", alarm=True)
 
 
 def moved(facts: Facts, moves: Iterable[Move]) -> dict[str, Pointer]:

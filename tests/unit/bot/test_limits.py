@@ -78,6 +78,7 @@ def test_a_wave_that_failed_too_often_gets_no_more() -> None:
         ({"fleet": fleet(paused=True)}, "paused"),
         ({"fleet": fleet(freezes=(FREEZE,))}, "frozen"),
         ({"promotion": promotion(holds=(HoldEntry(**SINCE),))}, "held"),
+        ({"promotion": None, "unreadable": "line 3"}, "promotion-unreadable"),
         ({"promotion": promotion(bars=(Bar(workload="w2", **SINCE),))}, "barred"),
         ({"policy": Policy(waves=(Wave(name="pilot", windows=SUNDAYS),))}, "window-closed"),
         (
