@@ -8,11 +8,11 @@ from msgspec.structs import replace
 from recorded import recording
 
 from canaryfleet.engines.argo_rollouts.observe import observe
-from canaryfleet.evidence import Contradiction, Rule, number, word
+from canaryfleet.evidence import Contradiction, Judged, Rule, number, word
 from canaryfleet.models.observation import Measured, Measurement, Observation, PodState, Run
 from canaryfleet.models.release import ReleaseMetric
 from canaryfleet.reasons import REASONS
-from canaryfleet.verdict import GUARDS, judge, worst
+from canaryfleet.verdict import GUARDS, Proof, judge, worst
 
 BASE = recording("chat-good-1.10.1")
 GOOD = observe(BASE.sightings[-1], BASE.subject)
@@ -173,6 +173,45 @@ def test_a_canary_whose_pods_do_not_come_up_is_overdue():
     assert reason(first, fallback=None) == "Overdue"
 
 
+def test_evidence_is_newer_than_the_promotion():
+    assert reason(GOOD, promoted=GOOD.began - timedelta(minutes=5)) == "Proven"
+    assert reason(GOOD, promoted=GOOD.ended + timedelta(minutes=2)) == "RunMissing"
+
+
+def test_progress_ends_with_the_deadline():
+    late = MIDDLE.ended + timedelta(minutes=10)
+    verdict = judge(replace(MIDDLE, began=late, ended=late), BASE.expected(), now=late)
+    assert (verdict.kind, verdict.reason) == ("Inconclusive", "DeadlinePassed")
+    assert verdict.since == MIDDLE.live.changed + timedelta(minutes=10)
+
+
+def test_the_same_pods_were_verified_here_before():
+    unmeasured = runs(GOOD, "steps", lambda run: replace(run, terminated=True))
+    proof = Proof(GOOD.live.pod, GOOD.identity, "hash")
+    assert reason(unmeasured, proof=proof) == "SameWorkload"
+    assert reason(unmeasured, proof=proof._replace(pod="another")) == "Unproven"
+    assert reason(unmeasured, proof=proof._replace(identity="another")) == "Unproven"
+
+
+def test_a_retry_replaces_the_steps_of_the_attempt_before():
+    def worse(item: Measured) -> Measured:
+        bad = replace(item.measurements[-1], phase="Failed", value="[0.9]")
+        return replace(item, phase="Failed", failed=1, measurements=(bad,))
+
+    begun, later = (next(run for run in GOOD.runs if run.step == step) for step in (7, 10))
+    failed = replace(metrics(worse)(later), created=begun.created - timedelta(seconds=3), phase="Failed")
+    seen = replace(MIDDLE, runs=(failed, begun))
+    assert reason(seen) == "StepPaused"
+    assert reason(replace(seen, runs=(begun, replace(failed, created=later.created)))) == "BeyondThreshold"
+    assert reason(replace(seen, runs=(failed,))) == "BeyondThreshold"
+
+
+def test_an_error_ends_a_row_of_good_ones():
+    words = [(measured(phase, "[0.05]"), said) for phase, said in ROW]
+    judged = Judged(Rule(METRIC, strict=True), Measured(name="m", phase="Running"), tuple(words))
+    assert len(judged.run_of_good) == 2
+
+
 # Proof of bad
 
 
@@ -256,6 +295,7 @@ def test_crashes_of_what_is_stable_prove_nothing():
 
 METRIC = ReleaseMetric(name="m", during=("steps",), promote="< 0.1", rollback="> 0.2")
 AT = GOOD.ended
+ROW = [("Successful", "good")] * 3 + [("Error", "neither")] + [("Successful", "good")] * 2
 
 
 def measured(phase: str, value: str | None, **more: Any) -> Measurement:
