@@ -1,0 +1,135 @@
+"""What the engine makes of raw objects: whose runs they are, of what, and what is left out."""
+
+import copy
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+from recorded import recording
+
+from canaryfleet.engines.argo_rollouts.observe import observe, reads
+
+BASE = recording("chat-verified-raw-1.10.1")
+LAST = BASE.sightings[-1]
+
+
+def changed(change: Any) -> Any:
+    """The observation after a change of the raw answers, of both Rollouts if it is of them."""
+    answers = copy.deepcopy(LAST.apps[0].answers)
+    change(answers)
+    answers["rolloutAgain"] = answers["rollout"]
+    return observe(replace(LAST, apps=(replace(LAST.apps[0], answers=answers),)), BASE.subject)
+
+
+def run(answers: Any, role: str) -> Any:
+    items = answers["analysisRuns"]["items"]
+    return next(item for item in items if item["metadata"]["labels"].get("rollout-type") == role)
+
+
+def test_what_is_asked_and_in_which_order():
+    asked = reads(BASE.subject)
+    assert [(read.name, read.verb) for read in asked] == [
+        ("rollout", "get"),
+        ("replicaSets", "list"),
+        ("analysisRuns", "list"),
+        ("pods", "list"),
+        ("rolloutAgain", "get"),
+    ]
+    assert asked[0].path == "/apis/argoproj.io/v1alpha1/namespaces/status/rollouts/chat"
+    assert asked[3].path == "/api/v1/namespaces/status/pods"
+    assert asked[2].labels == f"canaryfleet.dev/release={BASE.subject.release}"
+    assert asked[1].labels == "rollouts-pod-template-hash,app.kubernetes.io/name=chat"
+
+
+@pytest.mark.parametrize(("asked", "same"), [("6bfc7fcf45", True), ("another", False)])
+def test_a_run_whose_queries_ask_for_another_version_is_of_none(asked, same):
+    def change(answers):
+        run(answers, "Step")["spec"]["args"].append({"name": "canary-hash", "value": asked})
+
+    name = run(LAST.apps[0].answers, "Step")["metadata"]["name"]
+    seen = next(item for item in changed(change).runs if item.name == name)
+    assert (seen.hash == "6bfc7fcf45") is same
+
+
+def test_runs_of_another_rollout_are_left_out():
+    def change(answers):
+        run(answers, "Step")["metadata"]["ownerReferences"][0]["uid"] = "another"
+
+    assert len(changed(change).runs) == len(BASE.sightings[-1].apps[0].answers["analysisRuns"]["items"]) - 1
+
+
+def test_only_the_bake_may_have_no_owner():
+    def change(answers):
+        run(answers, "Step")["metadata"]["ownerReferences"] = []
+
+    assert [item.role for item in changed(change).runs].count("bake") == 1
+
+
+def test_pods_of_another_set_are_left_out():
+    def change(answers):
+        answers["pods"]["items"][0]["metadata"]["ownerReferences"][0]["uid"] = "another"
+
+    assert len(changed(change).pods) == len(changed(lambda _: None).pods) - 1
+
+
+def test_sets_of_another_rollout_are_left_out():
+    def change(answers):
+        for item in answers["replicaSets"]["items"]:
+            item["metadata"]["ownerReferences"][0]["uid"] = "another"
+
+    seen = changed(change)
+    assert (seen.live.current, seen.live.stable, seen.pods) == (None, None, ())
+
+
+def test_a_set_that_runs_something_else_is_not_the_template():
+    def change(answers):
+        for item in answers["replicaSets"]["items"]:
+            item["spec"]["template"]["spec"]["containers"][0]["image"] = "another"
+
+    assert changed(change).live.current.pod is None
+
+
+def test_the_label_that_metrics_know_pods_by_has_to_be_the_stamp():
+    def change(answers):
+        answers["rollout"]["spec"]["template"]["metadata"]["labels"][
+            "service.istio.io/canonical-revision"
+        ] = "x"
+
+    assert changed(change).live.pod is None
+
+
+def test_a_condition_that_is_not_what_the_hashes_say():
+    def change(answers):
+        answers["rollout"]["status"]["stableRS"] = "another"
+
+    assert changed(change).unread.reason == "Contradictory"
+
+
+def test_a_rollout_that_is_not_there_is_an_answer():
+    absent = {
+        "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure", "reason": "NotFound",
+        "details": {"name": "chat", "group": "argoproj.io", "kind": "rollouts"}, "code": 404,
+    }  # fmt: skip
+    seen = changed(lambda answers: answers.update(rollout=absent))
+    assert (seen.live, seen.unread) == (None, None)
+    other = absent | {"details": {"name": "another"}}
+    assert changed(lambda answers: answers.update(rollout=other)).unread.reason == "Foreign"
+    forbidden = absent | {"reason": "Forbidden", "code": 403}
+    assert changed(lambda answers: answers.update(rollout=forbidden)).unread.reason == "Unparsable"
+
+
+def test_a_pod_that_crashes_is_told_from_one_that_was_stopped():
+    def state(code: int, restarts: int, container: str = "chat") -> Any:
+        ended = {"terminated": {"exitCode": code, "reason": "Error", "finishedAt": "2026-11-21T14:59:00Z"}}
+        waiting = {"waiting": {"reason": "CrashLoopBackOff"}}
+        return {"name": container, "restartCount": restarts, "state": waiting, "lastState": ended}
+
+    def change(answers):
+        pods = answers["pods"]["items"]
+        for pod, status in zip(pods, [state(1, 4), state(0, 4), state(1, 4, "istio-proxy")], strict=False):
+            pod["status"]["containerStatuses"] = [status]
+
+    seen = sorted(pod.crashes for pod in changed(change).pods)
+    assert seen == [0, 0, 0, 4]
+    crashing = next(pod for pod in changed(change).pods if pod.crashes)
+    assert crashing.why == "chat: Error 1"
