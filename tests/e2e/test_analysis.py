@@ -251,6 +251,9 @@ def test_a_doubtful_version_after_the_switch_waits_and_a_resume_measures_again(
 # ---- limits
 
 
+INTERVAL, LEAST = 4, 2.5  # tell the next measurement (whole seconds: 3 to 4 s later) from a repeated one
+
+
 def limits(**changes: int) -> dict[str, Any]:
     """A metric with limits of its own, named after them."""
     short = {"failureLimit": "f", "count": "n", "consecutiveSuccessLimit": "s", "consecutiveErrorLimit": "e"}
@@ -293,15 +296,21 @@ def test_limits_of_the_spec_mean_what_they_say(
 ) -> None:
     """How many bad values, doubts, errors are let pass, and how many good ones in a row are proof."""
     metrics = {metric["name"]: metric for _, metric, _, _, _ in LIMITS}
-    app = make_app(analysis={**ANALYSIS, "minimumSamples": 0, "metrics": list(metrics.values())})
+    app = make_app(
+        analysis={
+            **ANALYSIS,
+            "interval": f"{INTERVAL}s",
+            "minimumSamples": 0,
+            "metrics": list(metrics.values()),
+        }
+    )
     app.release("1.0.0")
     made = {stage: runs.template(app, stage) for stage in ("steps", "background")}
     wanted: dict[str, tuple[str, list[str]]] = {}
     for number, (stage, metric, replies, outcome, phases) in enumerate(LIMITS):
-        name = f"{metric['name']}-{number}"
-        spec = runs.spec_of(
-            made[stage], metric["name"], prometheus_address=make_gate(*replies).url, window="6s"
-        )
+        name, gate = f"{metric['name']}-{number}", make_gate()
+        gate.behave(*replies, least=LEAST)
+        spec = runs.spec_of(made[stage], metric["name"], prometheus_address=gate.url, window="6s")
         runs.start(app, name, spec)
         wanted[name] = (outcome, phases)
     assert runs.until_ended(app, wanted) == {name: outcome for name, (outcome, _) in wanted.items()}

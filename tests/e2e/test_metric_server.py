@@ -144,13 +144,19 @@ def test_a_server_that_comes_and_goes_is_believed_only_while_it_answers(
     make_app: Callable[..., App], make_gate: Callable[..., Gate]
 ) -> None:
     """An error ends a row of successes, is not counted as a measurement, and only a row of errors aborts."""
-    app = make_app(analysis={**ANALYSIS, "count": 2, "consecutiveSuccessLimit": 2})
+    app = make_app(analysis={**ANALYSIS, "interval": "4s", "count": 2, "consecutiveSuccessLimit": 2})
     app.release("1.0.0")
     made = runs.template(app, "steps")
-    begin(app, "flapping", made, make_gate(vector(GOOD), DOWN))
-    begin(app, "back", made, make_gate(DOWN, vector(GOOD), vector(GOOD)))
-    begin(app, "late", made, make_gate(vector(), vector(GOOD), vector(GOOD)))
-    begin(app, "worse", made, make_gate(vector(GOOD), DOWN, vector(BAD)))
+    good, bad = vector(GOOD), vector(BAD)
+    for name, replies in {
+        "flapping": (good, DOWN),
+        "back": (DOWN, good, good),
+        "late": (vector(), good, good),
+        "worse": (good, DOWN, bad),
+    }.items():
+        gate = make_gate()
+        gate.behave(*replies, least=2.5)
+        begin(app, name, made, gate)
     assert runs.until_ended(app, ["flapping", "back", "late", "worse"]) == {
         "flapping": "Inconclusive",
         "back": "Successful",

@@ -44,9 +44,9 @@ class Fleet:
         fitting = [member for member in self.members if member.rollouts == rollouts]
         return fitting[zlib.crc32(who.encode()) % len(fitting)]
 
-    def query(self, expression: str) -> list[float]:
-        """The values of an instant query."""
-        return query(self.prometheus, expression)
+    def query(self, expression: str, moment: float | None = None) -> list[float]:
+        """The values of an instant query, now or at a moment (`time.time`)."""
+        return query(self.prometheus, expression, moment)
 
     def scrape(self, name: str, exporter: Exporter) -> None:
         """Have Prometheus scrape an exporter from now on, and wait until it has."""

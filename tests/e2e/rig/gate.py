@@ -4,13 +4,16 @@ gate = Gate(fleet.prometheus)      # lets everything through
 gate.behave(vector("NaN"))         # from now on every question is answered so
 gate.behave(DOWN, PASS)            # every other connection breaks
 gate.until_asked(3)                # three questions since the behaviour began
+gate.freeze(moment)                # the real server answers as it would have at a moment
 """
 
 import json
 import socket
 import struct
 import threading
+import time
 import urllib.error
+import urllib.parse
 import urllib.request
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -66,16 +69,28 @@ class Gate:
         self.asked: list[dict[str, str]] = []
         self._replies: tuple[Reply, ...] = (PASS,)
         self._turn = 0
+        self._least = 0.0
+        self._chosen, self._since = -1, 0.0
+        self._moment: float | None = None
         self._lock = threading.Lock()
         self._closed = threading.Event()
         self._server = ThreadingHTTPServer((LOOPBACK, 0), self._handler())
         self.url = f"http://{LOOPBACK}:{self._server.server_address[1]}"
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
 
-    def behave(self, *replies: Reply) -> None:
-        """Answer so from the next question on: in turn, and over again."""
+    def behave(self, *replies: Reply, least: float = 0.0) -> None:
+        """Answer so from the next question on: in turn, and over again.
+
+        A question that comes sooner than `least` seconds after the last new one is taken for a repetition
+        and answered alike: a controller whose cache is behind asks again, and writes over what it had.
+        """
         with self._lock:
-            self._replies, self._turn = replies, 0
+            self._replies, self._turn, self._least = replies, 0, least
+            self._chosen, self._since = -1, 0.0
+
+    def freeze(self, moment: float) -> None:
+        """Have a Prometheus asked for its state at a moment, whenever the question comes."""
+        self._moment = moment
 
     def until_asked(self, count: int, timeout: float) -> None:
         """Wait until so many questions have come since the behaviour began."""
@@ -91,9 +106,15 @@ class Gate:
         with self._lock:
             self.asked.append(asked)
             self._turn += 1
-            return self._replies[(self._turn - 1) % len(self._replies)]
+            now = time.monotonic()
+            if self._chosen < 0 or now - self._since >= self._least:
+                self._chosen, self._since = self._chosen + 1, now
+            return self._replies[self._chosen % len(self._replies)]
 
     def _pass_on(self, path: str, method: str, body: bytes, content_type: str) -> Reply:
+        if self._moment is not None and body:
+            form = dict(urllib.parse.parse_qsl(body.decode())) | {"time": str(self._moment)}
+            body = urllib.parse.urlencode(form).encode()
         request = urllib.request.Request(self.upstream + path, method=method, data=body or None)
         request.add_header("Content-Type", content_type)
         try:

@@ -24,6 +24,7 @@ Key = tuple[str, tuple[tuple[str, str], ...]]
 class Series:
     """A value that stays, or grows with time like a counter under load."""
 
+    text: str
     value: float
     per_second: float = 0.0
     since: float = 0.0
@@ -47,14 +48,16 @@ class Exporter:
     def set(self, metric: str, value: float, **labels: str) -> None:
         """Give a series a fixed value."""
         with self._lock:
-            self._series[_key(metric, labels)] = Series(value)
+            key = _key(metric, labels)
+            self._series[key] = Series(_text(key), value)
 
     def grow(self, metric: str, per_second: float, **labels: str) -> None:
         """Let a counter grow at this rate from its present value on."""
         key = _key(metric, labels)
         with self._lock:
-            before = self._series[key].now() if key in self._series else 0.0
-            self._series[key] = Series(before, per_second, time.monotonic())
+            known = self._series.get(key)
+            text = known.text if known else _text(key)
+            self._series[key] = Series(text, known.now() if known else 0.0, per_second, time.monotonic())
 
     def forget(self, metric: str, **labels: str) -> None:
         """Take a series away."""
@@ -68,7 +71,7 @@ class Exporter:
     def text(self) -> str:
         """Return the exposition format."""
         with self._lock:
-            return "".join(_line(key, series.now()) for key, series in self._series.items())
+            return "".join(f"{series.text} {series.now()!r}\n" for series in self._series.values())
 
     def close(self) -> None:
         """End the server."""
@@ -97,10 +100,11 @@ def _key(metric: str, labels: dict[str, str]) -> Key:
     return metric, tuple(sorted(labels.items()))
 
 
-def _line(key: Key, value: float) -> str:
+def _text(key: Key) -> str:
+    """A series' name and labels; made once, since a test may have thousands and be scraped each second."""
     metric, labels = key
     pairs = ",".join(f"{name}={json.dumps(text)}" for name, text in labels)
-    return f"{metric}{{{pairs}}} {value!r}\n"
+    return f"{metric}{{{pairs}}}"
 
 
 @dataclass
@@ -138,10 +142,10 @@ class Prometheus:
         return answers(f"{self.url}/-/ready")
 
 
-def query(url: str, expression: str) -> list[float]:
+def query(url: str, expression: str, moment: float | None = None) -> list[float]:
     """Return the values of an instant query to the Prometheus at `url`."""
-    text = urllib.parse.quote(expression)
-    found = get_json(f"{url}/api/v1/query?query={text}")["data"]["result"]
+    asked = {"query": expression} | ({} if moment is None else {"time": str(moment)})
+    found = get_json(f"{url}/api/v1/query?{urllib.parse.urlencode(asked)}")["data"]["result"]
     return [float(sample["value"][1]) for sample in found]
 
 
