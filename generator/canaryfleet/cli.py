@@ -400,7 +400,7 @@ def _status(given: list[str]) -> int:
     source = _source(options.snapshot, tree.root)
     if options.watch:
         return _watch(tree, options.apps, source, timeout, every)
-    found = status.plan(tree, options.apps)
+    found = status.remember(tree, status.plan(tree, options.apps))
     _show(found.findings, as_json=False)
     shown = (
         _record(found, source, timeout, options.record)
@@ -454,7 +454,7 @@ def _watch(tree: "Tree", apps: Sequence[str], source: "Source", timeout: float, 
     gc.enable()  # unlike every other command, this one lives long
     with Board(sys.stdout) as board:
         while True:
-            found = status.plan(tree, apps)
+            found = status.remember(tree, status.plan(tree, apps))
             for shown, whole in status.follow(found, source, timeout):
                 board.show(shown, whole=whole)
             time.sleep(every)

@@ -28,6 +28,7 @@ OWN: dict[str, str] = {
     "CF020": "there is no kustomize",
     "CF021": "kustomize failed, or built something else than objects",
     "CF022": "a base that would fetch or run something, or that leaves the repository",
+    "CF023": "a history that can't be read, so that verdicts do without it",
     "CF024": "there is no git",
     "CF025": "git failed",
     "CF026": "a name that git must not be given",

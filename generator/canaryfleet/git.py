@@ -9,7 +9,8 @@ import hashlib
 import os
 import re
 import subprocess
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
 
 from canaryfleet.errors import Place, Problems, problem
 
@@ -28,8 +29,30 @@ _OPTIONS = (
     *(word for name in ("https", "http", "ssh", "file") for word in ("-c", f"protocol.{name}.allow=always")),
     "-c",
     "safe.bareRepository=explicit",
+    "-c",
+    "log.showRoot=true",
+)
+# Whatever the user's settings are, the output is the same.
+_LOG = (
+    "--first-parent",
+    "--diff-merges=first-parent",
+    "--full-diff",
+    "--raw",
+    "--no-abbrev",
+    "--no-renames",
+    "--no-relative",
+    "--no-color",
+    "--no-show-signature",
+    "--no-mailmap",
+    "--encoding=UTF-8",
+    "-z",
+    "--format=%H %P%x00%ct%x00%B",
 )
 _SETTINGS = {"LC_ALL": "C", "GIT_TERMINAL_PROMPT": "0", "GIT_OPTIONAL_LOCKS": "0"}
+# In a partial clone git would fetch what is missing, one object after the other.
+_OFFLINE = tuple(
+    word for name in ("https", "http", "ssh", "file") for word in ("-c", f"protocol.{name}.allow=never")
+)
 # Where people put tokens: what git says of an address must not show them.
 _USER_IN_ADDRESS = re.compile(r"//[^/@\s]*@")
 # What git forbids in the name of a ref, and what would make it an expression: `main:sub`, `main~1`.
@@ -37,14 +60,19 @@ _NOT_IN_REFS = frozenset(" :~^?*[\\\x7f") | {chr(code) for code in range(32)}
 
 
 def run(
-    root: str | os.PathLike[str], args: list[str], *, stdin: bytes | None = None, timeout: float = 60
+    root: str | os.PathLike[str],
+    args: list[str],
+    *,
+    stdin: bytes | None = None,
+    timeout: float = 60,
+    offline: bool = False,
 ) -> bytes:
-    """What `git ARGS` prints when it runs in the folder `root`.
+    """What `git ARGS` prints when it runs in the folder `root`. `offline`: whatever it needs, it fetches nothing.
 
     Raises `Problems`: CF024 git is not installed, CF025 it failed or took longer than `timeout` seconds.
     """
     try:
-        done = _call(root, args, stdin, timeout)
+        done = _call(root, args, stdin, timeout, _OFFLINE if offline else ())
     except FileNotFoundError as error:
         if error.filename != "git":
             raise problem(Place("."), FAILED, f"there is no folder {os.fspath(root)}") from None
@@ -97,6 +125,81 @@ def tree_files(root: str | os.PathLike[str], ref: str, *under: str) -> dict[str,
     return files
 
 
+class Clone(NamedTuple):
+    """Of which kind the repository is, and where in it a folder is: `prefix` ends with `/`, or is empty."""
+
+    shallow: bool
+    prefix: str
+
+
+def clone(root: str | os.PathLike[str]) -> Clone | None:
+    """What the folder `root` is in; None if that is no repository, or there is no git. Raises `Problems` CF025."""
+    asked = ["rev-parse", "--is-shallow-repository", "--show-prefix"]
+    try:
+        done = _call(root, asked, None, 60)
+    except FileNotFoundError:
+        return None
+    if done.returncode and b"not a git repository" in done.stderr:
+        return None
+    if done.returncode:
+        raise _failure(asked, done)
+    shallow, _, prefix = done.stdout.removesuffix(b"\n").partition(b"\n")
+    return Clone(shallow == b"true", os.fsdecode(prefix))
+
+
+class File(NamedTuple):
+    """A file after a commit. `blob`: None if it is gone, or no file; `new`: there was nothing before."""
+
+    blob: str | None
+    new: bool
+
+
+class Logged(NamedTuple):
+    """A commit, and what it changed against its first parent.
+
+    `at`: seconds by the committer's clock, None if they can't be read; `root`: nothing is known of what was before.
+    """
+
+    id: str
+    at: int | None
+    root: bool
+    message: str
+    files: dict[str, File]
+
+
+def log(
+    root: str | os.PathLike[str], ref: str, paths: list[str], *, below: str, most: int, timeout: float = 60
+) -> Iterator[Logged]:
+    """The newest commits in the first-parent history of `ref` that changed one of `paths`, newest first.
+
+    Each has all files that it changed, by their path from `root`, which is at `below` in the repository;
+    those elsewhere begin with `/`. Nothing is fetched. Raises `Problems`: CF025, CF026.
+    """
+    _check(ref)
+    words = ["log", *_LOG, f"--max-count={most}", ref, "--", *paths]
+    printed = run(root, words, timeout=timeout, offline=True)
+    return _logged(iter(printed.split(b"\0")), below)
+
+
+def _logged(tokens: Iterator[bytes], below: str) -> Iterator[Logged]:
+    """NUL ends every token, and is in no message and no path: none of them can pass for something else."""
+    item: Logged | None = None
+    for token in tokens:
+        if item and token.startswith((b"\n:", b":")):
+            _, mode, old, new, _ = token.split(b" ")
+            path = os.fsdecode(next(tokens))
+            name = path.removeprefix(below) if path.startswith(below) else f"/{path}"
+            item.files[name] = File(new.decode() if mode.startswith(b"100") else None, not old.strip(b"0"))
+        elif token:
+            if item:
+                yield item
+            id, *parents = token.decode().split()
+            at, message = next(tokens), next(tokens).decode(errors="replace")
+            item = Logged(id, int(at) if at.isdigit() else None, not parents, message, {})
+    if item:
+        yield item
+
+
 def refs(root: str | os.PathLike[str], *prefixes: str) -> dict[str, str]:
     """Object id by name of the refs below some prefixes that end with `/`. Raises `Problems` CF025."""
     printed = run(root, ["for-each-ref", "--format=%(refname) %(objectname)", *prefixes])
@@ -104,19 +207,27 @@ def refs(root: str | os.PathLike[str], *prefixes: str) -> dict[str, str]:
     return {name: id for name, _, id in (line.partition(" ") for line in lines)}
 
 
-def blobs(root: str | os.PathLike[str], names: Iterable[str], largest: int) -> dict[str, bytes]:
-    """The files that `<commit>:<path>` names, without those that are no file or have more than `largest` bytes.
+def blobs(
+    root: str | os.PathLike[str],
+    names: Iterable[str],
+    largest: int,
+    *,
+    offline: bool = False,
+    timeout: float = 60,
+) -> dict[str, bytes]:
+    """The files that ids or `<commit>:<path>` name, without what is no file or has more than `largest` bytes.
 
     Raises `Problems` CF025.
     """
     asked = sorted(names)
-    about = run(root, ["cat-file", "--batch-check"], stdin=_lines(asked)).splitlines()
+    words = ["cat-file", "--batch-check"]
+    about = run(root, words, stdin=_lines(asked), offline=offline, timeout=timeout).splitlines()
     found: dict[str, int] = {}
     for name, line in zip(asked, about, strict=True):
         *_, kind, bytes_ = line.split(b" ")
         if kind == b"blob" and int(bytes_) <= largest:
             found[name] = int(bytes_)
-    printed = run(root, ["cat-file", "--batch"], stdin=_lines(found))
+    printed = run(root, ["cat-file", "--batch"], stdin=_lines(found), offline=offline, timeout=timeout)
     content, at = {}, 0
     for name, size in found.items():
         at = printed.index(b"\n", at) + 1
@@ -145,11 +256,15 @@ def blob_id(data: bytes, length: int = 40) -> str:
 
 
 def _call(
-    root: str | os.PathLike[str], args: list[str], stdin: bytes | None, timeout: float
+    root: str | os.PathLike[str],
+    args: list[str],
+    stdin: bytes | None,
+    timeout: float,
+    options: tuple[str, ...] = (),
 ) -> subprocess.CompletedProcess[bytes]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
     return subprocess.run(
-        ["git", *_OPTIONS, *args],
+        ["git", *_OPTIONS, *options, *args],
         cwd=root,
         env=kept | _SETTINGS,
         input=b"" if stdin is None else stdin,

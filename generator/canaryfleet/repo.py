@@ -57,7 +57,7 @@ def read(tree: Tree, apps: Iterable[str] = ()) -> Reading:
     Raises Problems, with all of them, if there is no fleet.yaml that can be read: nothing has a meaning then.
     """
     findings: list[Finding] = []
-    fleet = _collect(findings, lambda: _model(tree, FLEET, Fleet)[0])
+    settings = _collect(findings, lambda: fleet(tree))
     clusters = read_clusters(tree, findings)
     specs: dict[str, Spec] = {}
     tools: dict[str, str] = {}
@@ -66,9 +66,9 @@ def read(tree: Tree, apps: Iterable[str] = ()) -> Reading:
         if spec is not None:
             specs[app] = spec
         _collect(findings, lambda app=app: promotion(tree, app))  # type: ignore[misc]
-    if fleet is None:
+    if settings is None:
         raise Problems(findings)
-    return Reading(Repository(fleet, clusters, specs, tools), findings)
+    return Reading(Repository(settings, clusters, specs, tools), findings)
 
 
 def _collect(findings: list[Finding], make: Callable[[], M]) -> M | None:
@@ -248,6 +248,11 @@ def _has_odd_number(value: Any) -> bool:
     if isinstance(value, list):
         return any(map(_has_odd_number, value))
     return isinstance(value, float) and not isfinite(value)
+
+
+def fleet(tree: Tree) -> Fleet:
+    """The repository's own settings. Raises Problems."""
+    return _model(tree, FLEET, Fleet)[0]
 
 
 def promotion(tree: Tree, app: str) -> Promotion | None:

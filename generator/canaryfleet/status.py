@@ -2,16 +2,18 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import NamedTuple
 
 from msgspec.structs import replace
 
-from canaryfleet import board, repo
+from canaryfleet import board, past, repo
 from canaryfleet.board import App, Seat
 from canaryfleet.engines.argo_rollouts.observe import observe, reads
 from canaryfleet.engines.argo_rollouts.reduce import reduced
 from canaryfleet.errors import Finding, Place, Problems, problem
 from canaryfleet.files import Tree
+from canaryfleet.history import Facts
 from canaryfleet.models.cluster import Access, Cluster
 from canaryfleet.models.observation import Read, Sighting, Subject
 from canaryfleet.models.release import Release
@@ -22,11 +24,15 @@ from canaryfleet.verdict import Expected, judge
 
 
 class Plan(NamedTuple):
-    """What Git says of the apps and clusters that are asked about, and what of it could not be read."""
+    """What Git says of the apps and clusters that are asked about, and what of it could not be read.
+
+    `past`: what its history says, by app and cluster, for those who have asked for it.
+    """
 
     apps: Mapping[str, App]
     clusters: Mapping[str, Cluster]
     findings: Sequence[Finding]
+    past: Mapping[str, Mapping[str, Facts]] = MappingProxyType({})
 
 
 def plan(tree: Tree, apps: Iterable[str] = ()) -> Plan:
@@ -56,6 +62,12 @@ def _app(tree: Tree, name: str) -> App:
     some = candidate or next(iter(loaded.releases.values()), None)
     namespace = some.metadata.namespace if some else ""
     return App(name, namespace, candidate, loaded.releases, loaded.pointers)
+
+
+def remember(tree: Tree, found: Plan) -> Plan:
+    """The same, with what the history of the default branch says. Only verdicts need it."""
+    known = past.read(tree, found.apps, datetime.now(UTC))
+    return found._replace(past=known.facts, findings=[*found.findings, *known.findings])
 
 
 def targets(found: Plan) -> list[Target]:
@@ -99,11 +111,29 @@ def rows(found: Plan, sighting: Sighting) -> Iterator[tuple[Seat, ClusterStatus]
         if pointer is None:
             continue
         release = app.releases[pointer.release]
-        cluster = found.clusters.get(sighting.cluster)
-        expected = Expected(sighting.cluster, release, pointer.fallback, cluster.uid if cluster else None)
+        expected = _expected(found, app, sighting.cluster)
         observation = observe(sighting, _subject(app, release))
         verdict = judge(observation, expected, now=sighting.ended)
         yield Seat(app.name, sighting.cluster), board.seen(pointer, sighting, observation, verdict)
+
+
+def _expected(found: Plan, app: App, name: str) -> Expected:
+    """What Git says of an app on a cluster. The history is not about a pointer that is not merged yet."""
+    pointer, cluster = app.pointers[name], found.clusters.get(name)
+    release = app.releases[pointer.release]
+    facts = found.past.get(app.name, {}).get(name, Facts())
+    if facts.release != pointer.release:
+        facts = Facts()
+    member = release.clusters.get(name)
+    return Expected(
+        cluster=name,
+        release=release,
+        fallback=pointer.fallback,
+        uid=cluster.uid if cluster else None,
+        promoted=facts.promoted,
+        reverted=facts.reverted,
+        proof=facts.proofs.get(member.pod) if member else None,
+    )
 
 
 def strangers(found: Plan) -> Iterator[Sighting]:

@@ -344,6 +344,8 @@ def test_the_board_follows_until_it_is_interrupted(
     slept = []
 
     def sleep(seconds: float) -> None:
+        if seconds < 1:  # subprocess, while git runs
+            return
         slept.append(seconds)
         if len(slept) == 2:
             raise KeyboardInterrupt

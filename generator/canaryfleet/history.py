@@ -1,0 +1,202 @@
+"""What the history of the default branch says of each cluster: since when, whether it went back, what was proven.
+
+A record is one line of a commit's message, written when pointers move: what was true until then.
+
+    Canaryfleet-Verdict: Verified app=chat cluster=eu-1 release=2.4.0-ab12 pod=… identity=… basis=Analysis
+        reason=Proven since=2026-11-03T10:00:00Z evidence=<SHA-256>
+
+(On one line.) Anybody can write such a line, and a forge copies the text of pull requests into messages:
+so one counts only where the history itself bears it out. What it does not bear out is ignored, never an error.
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+from canaryfleet.models.observation import Verdict
+from canaryfleet.overlay import Pointer
+from canaryfleet.verdict import SKEW, Proof
+
+_NAME, _ID = r"[a-z0-9][a-z0-9.-]{0,252}", r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}"
+_RECORD = re.compile(
+    r"Canaryfleet-Verdict: (?P<kind>Verified|Failed)"
+    rf" app=(?P<app>{_NAME}) cluster=(?P<cluster>{_NAME}) release=(?P<release>{_ID})"
+    rf" pod=(?P<pod>{_ID}) identity=(?P<identity>{_ID})"
+    r"(?: basis=(?P<basis>Analysis|FirstDeployment|SameWorkload|Reverted))? reason=(?P<reason>[A-Za-z]{1,64})"
+    r"(?: since=(?P<since>[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{6})?)Z)?"
+    r" evidence=(?P<hash>[0-9a-f]{64})"
+)
+
+
+class Record(NamedTuple):
+    """A verdict of proof, good or bad, as the commit after it keeps it."""
+
+    kind: str
+    app: str
+    cluster: str
+    release: str
+    pod: str
+    identity: str
+    basis: str | None
+    reason: str
+    since: datetime | None
+    hash: str
+
+    @property
+    def proves(self) -> bool:
+        """Whether it says that the pods are good; what was only reverted to was not verified."""
+        return self.kind == "Verified" and self.basis not in (None, "Reverted")
+
+
+def line(verdict: Verdict) -> str:
+    """The record of a verdict. Raises ValueError for one that is no proof, or names what no record can hold."""
+    since = verdict.since.astimezone(UTC).isoformat().replace("+00:00", "Z") if verdict.since else None
+    words = {
+        "app": verdict.app,
+        "cluster": verdict.cluster,
+        "release": verdict.release,
+        "pod": verdict.evidence.pod,
+        "identity": verdict.evidence.identity,
+        "basis": verdict.basis,
+        "reason": verdict.reason,
+        "since": since,
+        "evidence": verdict.hash,
+    }
+    text = " ".join([verdict.kind, *(f"{name}={word}" for name, word in words.items() if word is not None)])
+    if not _RECORD.fullmatch(text := f"Canaryfleet-Verdict: {text}"):
+        raise ValueError(f"no record: {text}")
+    return text
+
+
+def records(message: str) -> Iterator[Record]:
+    """The records in a commit's message; whatever else it says, or says wrongly, is passed over."""
+    for text in message.split("\n"):
+        found = _RECORD.fullmatch(text)
+        if found is None:
+            continue
+        try:
+            known: dict[str, Any] = found.groupdict()
+            yield Record(**known | {"since": _time(found["since"])})
+        except ValueError:  # the 31st of February
+            continue
+
+
+def _time(text: str | None) -> datetime | None:
+    return datetime.fromisoformat(text).replace(tzinfo=UTC) if text else None
+
+
+class Change(NamedTuple):
+    """One cluster's pointer after a commit. None: it has none any more, or none that can be read.
+
+    `begins`: the overlay is new with this commit, which is not where the history itself begins.
+    """
+
+    pointer: Pointer | None
+    begins: bool
+
+
+class Commit(NamedTuple):
+    """One commit of the default branch, against its first parent, as far as it is about one app."""
+
+    at: datetime | None
+    """By the clock of who made it; None if that is no time."""
+    changes: Mapping[str, Change]
+    records: Sequence[Record]
+
+
+NOTHING: Mapping[str, Proof] = MappingProxyType({})
+
+
+class Facts(NamedTuple):
+    """What is known of a cluster that points at `release`; what is not known is left as it is here.
+
+    `promoted`: not before then. `proofs`: by pod digest, of releases that it had before.
+    """
+
+    release: str | None = None
+    promoted: datetime | None = None
+    reverted: bool = False
+    proofs: Mapping[str, Proof] = NOTHING
+
+
+class _State(NamedTuple):
+    """A cluster at one commit. `trail`: what it had and did not go back from, the present release last."""
+
+    pointer: Pointer
+    trail: tuple[str, ...]
+    promoted: datetime | None = None
+    reverted: bool = False
+    records: Mapping[str, Record] = MappingProxyType({})
+
+
+def facts(commits: Iterable[Commit], now: datetime) -> dict[str, Facts]:
+    """What is known of each cluster after the commits of one app, oldest first; `now`: of the reader's clock.
+
+    A commit was made after those before it. So its time is the latest that any of them has, and a clock
+    that is behind lets no older evidence in; a time that is still to come is none.
+    """
+    states: dict[str, _State] = {}
+    latest: datetime | None = None
+    for commit in commits:
+        if commit.at and commit.at <= now + SKEW:
+            latest = max(latest or commit.at, commit.at)
+        # Of two that contradict each other, the one of failure counts.
+        for record in sorted(commit.records, key=lambda item: item.kind == "Failed"):
+            state = states.get(record.cluster)
+            if state and state.pointer.release == record.release:
+                states[record.cluster] = _recorded(state, record)
+        for cluster, change in commit.changes.items():
+            before = states.pop(cluster, None)
+            if change.pointer:
+                began = latest if before or change.begins else None
+                states[cluster] = _moved(before, change.pointer, began)
+    return {cluster: _facts(state) for cluster, state in states.items()}
+
+
+def _recorded(state: _State, record: Record) -> _State:
+    """Newer evidence replaces older; that its pods are bad takes every proof of them away."""
+    bad = record.kind == "Failed"
+    kept = {
+        id: item
+        for id, item in state.records.items()
+        if id != record.release and not (bad and item.pod == record.pod)
+    }
+    return state._replace(records=kept | {record.release: record} if record.proves else kept)
+
+
+def _moved(before: _State | None, pointer: Pointer, at: datetime | None) -> _State:
+    if before is None:
+        return _State(pointer, (pointer.release,), at)
+    if before.pointer.release == pointer.release:
+        return before._replace(pointer=pointer)
+    trail, left = _gone_back(before, pointer)
+    if not left:
+        return _State(pointer, (*before.trail, pointer.release), at, records=before.records)
+    # It left them without success: what was proven of them before counts no more.
+    kept = {id: item for id, item in before.records.items() if id not in left}
+    return _State(pointer, trail, at, reverted=True, records=kept)
+
+
+def _gone_back(before: _State, pointer: Pointer) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The trail that is left and what was left behind, if a cluster went back: to its fallback, or further.
+
+    A promotion of an old release is no going back: it makes the release that it leaves the fallback.
+    """
+    trail, release = before.trail, pointer.release
+    had = release in trail
+    at = len(trail) - 1 - trail[::-1].index(release) if had else -1
+    left = trail[at + 1 :]
+    if release == before.pointer.fallback or (had and pointer.fallback not in left):
+        return (trail[: at + 1] if had else (release,)), left
+    return trail, ()
+
+
+def _facts(state: _State) -> Facts:
+    proofs = {
+        item.pod: Proof(item.pod, item.identity, item.hash)
+        for id, item in state.records.items()
+        if id != state.pointer.release
+    }
+    return Facts(state.pointer.release, state.promoted, state.reverted, proofs)
