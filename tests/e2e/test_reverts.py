@@ -51,7 +51,7 @@ def revert(app: App, release: Release, record_property: Callable[[str, object], 
     assert weights == sorted(weights, reverse=True)
     last = max((call.at for call in calls if call.who != app.who(app.stable)), default=applied)
     record_property(f"seconds until the last answer of the canary after the revert of {what}", last - applied)
-    # Git's DestinationRule has no hashes: until the controller has put them back, in milliseconds, any
+    # Git's DestinationRule has no hashes: until the controller has put them back any
     # pod of the app may answer that is still there, also of releases that were reverted before
     versions = {app.who(hash_of(one)) for (kind, _), one in app.live.items() if kind == "ReplicaSet"}
     assert {call.who for call in calls} <= versions, "a request failed"
