@@ -133,3 +133,41 @@ def test_a_pod_that_crashes_is_told_from_one_that_was_stopped():
     assert seen == [0, 0, 0, 4]
     crashing = next(pod for pod in changed(change).pods if pod.crashes)
     assert crashing.why == "chat: Error 1"
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        ("metadata", "generation"),
+        ("metadata", "uid"),
+        ("metadata", "annotations", "rollout.argoproj.io/revision"),
+        ("status", "currentPodHash"),
+        ("status", "phase"),
+        ("spec", "replicas"),
+    ],
+)
+def test_a_rollout_that_moved_while_it_was_read(place):
+    answers = copy.deepcopy(LAST.apps[0].answers)
+    value: Any = answers["rolloutAgain"]
+    for key in place[:-1]:
+        value = value[key]
+    value[place[-1]] = 9 if isinstance(value[place[-1]], int) else "another"
+    seen = observe(replace(LAST, apps=(replace(LAST.apps[0], answers=answers),)), BASE.subject)
+    assert seen.unread.reason == "Moved"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda result: result["measurements"].pop(0),
+        lambda result: result["measurements"].reverse(),
+        lambda result: result["measurements"][0].update(startedAt="2026-11-20T00:00:00Z"),
+        lambda result: result["measurements"][0].pop("finishedAt"),
+        lambda result: result["measurements"][0].update(phase="Failed"),
+        lambda result: result.update(count=99),
+        lambda result: result.update(name="another"),
+    ],
+)
+def test_measurements_that_are_lost_or_out_of_order_contradict_the_run(change):
+    seen = changed(lambda answers: change(run(answers, "Background")["status"]["metricResults"][0]))
+    assert seen.unread.reason == "Contradictory"
