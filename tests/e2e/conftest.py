@@ -88,7 +88,7 @@ def pytest_runtest_makereport(
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """A failure says what the controller did, and where everything that was seen is."""
     report = yield
-    if report.when == "call" and report.failed:
+    if report.when in {"setup", "call"} and report.failed:
         for app in item.stash.get(APPS, []):
             folder = app.fleet.logs.parent / "failures" / re.sub(r"\W+", "-", item.name)
             report.sections.append((f"{app.namespace} on {app.member.name}", app.story()))
