@@ -41,7 +41,6 @@ _LOG = (
     "--no-abbrev",
     "--no-renames",
     "--no-relative",
-    "--no-color",
     "--no-show-signature",
     "--no-mailmap",
     "--encoding=UTF-8",

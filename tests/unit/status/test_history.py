@@ -115,7 +115,9 @@ def test_going_back_further_than_one() -> None:
 
 
 def test_to_the_fallback_is_always_back_also_if_the_history_does_not_know_it() -> None:
-    assert c0(commit(8, "b", "a"), commit(7, "a")).reverted
+    there = [commit(8, "b", "a"), commit(7, "a")]
+    assert c0(*there).reverted
+    assert not c0(*there, commit(6, "b", "x")).reverted
     # A person turned back: what was proven becomes the fallback of what was before.
     assert c0(commit(9, "a"), commit(8, "b", "a"), commit(7, "a", "b")).reverted
 
@@ -409,11 +411,13 @@ def test_a_record_counts_only_where_nothing_but_pointers_and_promotion_changes(
 def test_apps_are_kept_apart(repository: Repository) -> None:
     for app in ("chat", "search"):
         repository.point("c0", "a1", app=app)
+        repository.point(f"only-{app}", "a1", app=app)
     repository.commit()
     repository.point("c0", "a2")
     repository.point("c0", "a2", app="search")
     repository.commit(said("a1", app="search"))
     found = repository.read("chat", "search").facts
+    assert set(found["chat"]) == {"c0", "only-chat"}
     assert not found["chat"]["c0"].proofs
     assert found["search"]["c0"].proofs
     assert set(repository.read("none").facts["none"]) == set()
@@ -435,7 +439,7 @@ def test_overlays_that_are_removed_renamed_broken_or_links(repository: Repositor
     repository.commit()
     assert repository.read().facts["chat"] == {"c1": Facts("a")}
     file.unlink()
-    file.symlink_to("../../releases/b")
+    file.symlink_to("- ../../releases/b")
     repository.commit()
     assert repository.read().facts["chat"] == {}
 
@@ -443,6 +447,7 @@ def test_overlays_that_are_removed_renamed_broken_or_links(repository: Repositor
 def test_a_repository_whose_root_is_a_folder_of_another(tmp_path: Path) -> None:
     outer = Repository(tmp_path)
     outer.git("init", "-q", "-b", "main")
+    outer.git("config", "diff.relative", "true")
     outer.commit()
     inner = Repository(tmp_path / "a ü\n")
     inner.point("c0", "a1")
@@ -494,14 +499,15 @@ def test_what_is_beyond_the_bound_is_unknown(
     assert repository.read().facts["chat"] == {"c1": Facts("b"), "c2": Facts("b", last)}
 
 
-def test_a_partial_clone_fetches_nothing(repository: Repository, tmp_path: Path) -> None:
+@pytest.mark.parametrize("left_out", ["blob:none", "tree:0"])
+def test_a_partial_clone_fetches_nothing(repository: Repository, tmp_path: Path, left_out: str) -> None:
     repository.point("c0", "a")
     repository.commit()
     repository.point("c0", "b")
     repository.commit()
     repository.git("config", "uploadpack.allowFilter", "true")
     there = tmp_path / "partial"
-    repository.git("clone", "-q", "--filter=blob:none", f"file://{repository.root}", str(there))
+    repository.git("clone", "-q", f"--filter={left_out}", f"file://{repository.root}", str(there))
     before = sorted(path.name for path in (there / ".git/objects").rglob("*"))
     found = past.read(Tree(there), ["chat"], NOW)
     assert [item.code for item in found.findings] == ["CF023"]
@@ -591,8 +597,13 @@ def test_the_settings_of_the_user_change_nothing(repository: Repository) -> None
     repository.point("c0", "a")
     repository.commit()
     repository.point("c0", "b", "a")
-    repository.commit(said("a"))
+    key = repository.root / ".git/key"
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key)], check=True)
+    for name, value in {"gpg.format": "ssh", "user.signingKey": str(key)}.items():
+        repository.git("config", name, value)
+    repository.git("commit", "-qam", said("a"), "-S")
     before = repository.c0()
+    assert before.proofs
     for name, value in {
         "log.showRoot": "false",
         "log.showSignature": "true",
@@ -689,6 +700,14 @@ def test_status_sees_that_a_cluster_went_back(fleet: Fleet) -> None:
     fleet.point(fleet.name, fleet.id)
     fleet.commit()
     assert fleet.reason() == "Reverted"
+
+
+def test_what_is_not_merged_yet_has_no_history(fleet: Fleet) -> None:
+    for release in ("1.0.0-before", fleet.id, "1.0.0-before"):
+        fleet.point(fleet.name, release)
+        fleet.commit()
+    fleet.point(fleet.name, fleet.id)
+    assert fleet.reason() == "Proven"
 
 
 def test_status_sees_that_the_same_pods_were_proven_here(fleet: Fleet) -> None:
