@@ -4,6 +4,7 @@ For any engine. The controller's own judgement of a measurement has to agree wit
 where it does not, the run was judged by other thresholds than the release's, and proves nothing.
 """
 
+import json
 import math
 import operator
 import re
@@ -19,6 +20,7 @@ PHASES: dict[str, Word] = {"Successful": "good", "Failed": "bad"}
 CONDITION = re.compile(r"([<>]) (-?[0-9]+(?:\.[0-9]+)?)")
 _NUMBER = r"[+-]?[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?"
 NUMBER = re.compile(rf"\[({_NUMBER})\]|\"?({_NUMBER})\"?")
+GO_STRUCTS = re.compile(r"\[\{[A-Za-z]\w*:")
 COMPARE: dict[str, Callable[[float, float], bool]] = {"<": operator.lt, ">": operator.gt}
 GUARD = "-guard"  # after a blue-green switch: the metric from the first second on, for proof of bad only
 STABLE = "-stable"  # the same of the stable version, measured beside it
@@ -91,16 +93,28 @@ def number(value: str | None) -> float | None:
     return said if math.isfinite(said) else None
 
 
+def _is_object(text: str) -> bool:
+    """JSON with an object, or Go's notation of a list of structs (CloudWatch: `%+v`, cloudwatch.go)."""
+    if GO_STRUCTS.match(text):
+        return True
+    try:
+        json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    return "{" in text
+
+
 def word(rule: Rule, item: Measurement) -> Word:
     """What one measurement proves. Raises Contradiction if its phase is not what its value gives.
 
     Without a number to compare, or with an object that the provider's own expression picks it from (which
-    the release does not record), the measurement's outcome is all there is; never the run's.
+    the release does not record), the measurement's outcome is all there is; never the run's. What is no object
+    either, such as a login page, the web provider calls Successful without asking a condition (webmetric.go).
     """
     if item.ended is None or item.phase == "Error":
         return "neither"
     called = PHASES.get(item.phase, "neither")
-    if rule.self_judging or "{" in (item.value or ""):
+    if rule.self_judging or _is_object(item.value or ""):
         return "neither" if item.terminated else called
     found = number(item.value)
     said = "neither" if found is None else rule.word(found)
