@@ -93,6 +93,7 @@ class App:
         self._lists: set[str] = set()  # API paths of the kinds that were ever synced
         self.applied: list[tuple[float, str]] = []  # when, and the release that the overlay pointed at
         self._elsewhere: set[str] = set()
+        self._told: dict[tuple[str, str], int] = {}
         self._news = threading.Condition()
         self._closed = False
         self._repository()
@@ -357,6 +358,7 @@ class App:
         self.until_now(
             lambda: self._carries(release) and complete(self.rollout), "the Rollout is complete", timeout
         )
+        self.catch_up()
 
     def until_new(self, release: Release, timeout: float = LIMIT) -> str:
         """Wait until the controller has begun with a release; the hash of its pods."""
@@ -365,7 +367,21 @@ class App:
             fresh = self._carries(release) and observed(self.rollout) and self.current != self.stable
             return self.current if fresh else ""
 
-        return self.until_now(begun, f"the controller has begun with {release.id}", timeout)
+        found = self.until_now(begun, f"the controller has begun with {release.id}", timeout)
+        self.catch_up()
+        return found
+
+    def catch_up(self) -> None:
+        """Wait until the watches have told all that the API server knows now: each kind has one of its own."""
+        known = [
+            ((kind, one["metadata"]["name"]), int(one["metadata"]["resourceVersion"]))
+            for kind, path in WATCHED.items()
+            for one in self.kube.raw_json(path.format(self.namespace))["items"]
+        ]
+        self.until_now(
+            lambda: all(self._told.get(key, 0) >= version for key, version in known),
+            "the watches have caught up",
+        )
 
     def until_step(self, step: int, timeout: float = LIMIT) -> None:
         """Wait until the canary is at this step or past it."""
@@ -389,10 +405,12 @@ class App:
             return any(p["reason"] == reason for p in self.status.get("pauseConditions") or [])
 
         self.until_now(paused, f"paused: {reason}", timeout)
+        self.catch_up()
 
     def until_aborted(self, timeout: float = LIMIT) -> float:
         """Wait for the abort; when it was seen (`time.monotonic`)."""
         self.until_now(lambda: bool(self.status.get("abort")), "aborted", timeout)
+        self.catch_up()
         with self._news:
             return next(
                 seen.at
@@ -616,6 +634,7 @@ class App:
                 self.live.pop(key, None)
             else:
                 self.live[key] = found
+            self._told[key] = int(found["metadata"]["resourceVersion"])
             self.history.append(Seen(time.monotonic(), event["type"], found))
             self._news.notify_all()
 

@@ -164,7 +164,13 @@ class Cluster:
 
     def _start_kubernetes(self) -> None:
         kubeconfig = f"--kubeconfig={self.kube.kubeconfig}"
-        quiet = ("--leader-elect=false", "--secure-port=0")
+        # by default these slow themselves down to some twenty requests a second
+        quiet = (
+            "--leader-elect=false",
+            "--secure-port=0",
+            "--kube-api-qps=1000",
+            "--kube-api-burst=2000",
+        )
         self.supervisor.start(
             f"{self.name}-controllers",
             [

@@ -5,7 +5,7 @@ import http.client
 import json
 import socket
 import ssl
-import urllib.error
+import threading
 import urllib.request
 from typing import Any
 
@@ -13,6 +13,16 @@ from rig.waiting import RigError
 
 LOOPBACK = "127.0.0.1"
 TIMEOUT = 10.0
+
+
+class _Kept(threading.local):
+    """This thread's open connections, by scheme and host."""
+
+    def __init__(self) -> None:
+        self.connections: dict[tuple[str, str], http.client.HTTPConnection] = {}
+
+
+_KEPT = _Kept()
 _UNVERIFIED = ssl._create_unverified_context()
 
 
@@ -59,12 +69,41 @@ def _request(url: str, token: str) -> urllib.request.Request:
 
 
 def _read(request: urllib.request.Request) -> bytes:
+    """The body of the answer, over this thread's connection to the server: handshakes cost more than requests."""
     what = f"{request.get_method()} {request.full_url}"
     try:
-        with urllib.request.urlopen(request, timeout=TIMEOUT, context=_UNVERIFIED) as response:
-            body: bytes = response.read()
-            return body
-    except urllib.error.HTTPError as error:
-        raise RigError(f"{what}: {error.code} {error.read()[:300]!r}") from error
-    except OSError as error:
-        raise RigError(f"{what}: {error}") from error
+        status, body = _exchange(request)
+    except (OSError, http.client.HTTPException) as error:
+        raise RigError(f"{what}: {error!r}") from error
+    if status >= 400:
+        raise RigError(f"{what}: {status} {body[:300]!r}")
+    return body
+
+
+def _exchange(request: urllib.request.Request) -> tuple[int, bytes]:
+    """One request; once more on a new connection if the server had closed the one that was kept."""
+    kept = _KEPT.connections
+    key = (request.type, request.host)
+    for fresh in (False, True):
+        connection = kept.pop(key, None)
+        if fresh or connection is None:
+            connection = _connect(*key)
+        headers = {**request.headers, **request.unredirected_hdrs}
+        try:
+            connection.request(request.get_method(), request.selector, request.data, headers)
+            response = connection.getresponse()
+            body = response.read()
+        except (OSError, http.client.HTTPException):
+            connection.close()
+            if fresh:
+                raise
+        else:
+            kept[key] = connection
+            return response.status, body
+    raise AssertionError("the second try returns or raises")
+
+
+def _connect(scheme: str, host: str) -> http.client.HTTPConnection:
+    if scheme == "https":
+        return http.client.HTTPSConnection(host, timeout=TIMEOUT, context=_UNVERIFIED)
+    return http.client.HTTPConnection(host, timeout=TIMEOUT)

@@ -11,6 +11,7 @@ from shutil import which
 from rig.waiting import FatalError, RigError
 
 GRACE_SECONDS = 2.0
+GO_MEMORY = {"GOGC": "400"}  # programs written in Go collect less often: memory is there, processors are not
 LOG_TAIL_LINES = 15
 
 
@@ -102,7 +103,7 @@ class Supervisor:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                env={**os.environ, **(env or {})},
+                env={**GO_MEMORY, **os.environ, **(env or {})},
                 start_new_session=True,
             )
         process = Process(name, log, popen)
