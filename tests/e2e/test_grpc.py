@@ -14,6 +14,8 @@ from driving import MANUAL, PORT, UNMEASURED, internal, stop_at, until_route, un
 from rig import wait_until
 from standins import GrpcStandIn, channel, grpc_ticks, grpc_who, stand_in
 
+from conftest import NEWEST
+
 CALLS = 300
 
 
@@ -31,6 +33,7 @@ def versions() -> Iterator[tuple[GrpcStandIn, GrpcStandIn]]:
         one.close()
 
 
+@NEWEST
 @pytest.mark.parametrize(("protocol", "split"), [("grpc", "host"), ("http2", "subset")])
 def test_grpc_calls_take_the_canary_s_steps_and_a_stream_lives_through_them(
     make_app: Callable[..., App], versions: tuple[GrpcStandIn, GrpcStandIn], protocol: str, split: str

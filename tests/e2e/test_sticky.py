@@ -88,6 +88,7 @@ def newcomers_who_flip(app: App, inside: bool) -> int:
     return sum(one.who != two.who for one, two in zip(first, second, strict=True))
 
 
+@NEWEST
 def test_users_with_a_session_cookie_keep_their_version_as_the_canary_grows_and_go_back_when_it_is_aborted(
     sticky: Callable[..., App],
 ) -> None:

@@ -75,6 +75,7 @@ def canary(make_app: Callable[..., App], backend: StandIn, **changes: object) ->
     return app
 
 
+@NEWEST
 def test_a_stream_outlives_weight_changes_completion_and_the_end_of_the_old_pods(
     make_app: Callable[..., App], backend: StandIn
 ) -> None:

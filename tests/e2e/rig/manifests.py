@@ -22,7 +22,7 @@ def render(path: Path) -> list[Object]:
 
 def kustomize(path: Path) -> str:
     """Return the output of `kubectl kustomize`."""
-    return run([tools.kubectl(), "kustomize", path])
+    return run([tools.kubectl(), "kustomize", path], env={"GOGC": "off"})
 
 
 def load(text: str) -> list[Object]:

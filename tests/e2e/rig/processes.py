@@ -11,7 +11,7 @@ from shutil import which
 from rig.waiting import FatalError, RigError
 
 GRACE_SECONDS = 2.0
-GO_MEMORY = {"GOGC": "400"}  # programs written in Go collect less often: memory is there, processors are not
+GO_MEMORY = {"GOGC": "250"}  # programs written in Go collect less often: memory is there, processors are not
 LOG_TAIL_LINES = 15
 
 
