@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -95,7 +96,15 @@ def test_ctrl_c_in_a_real_process(repo: Repo) -> None:
     repo.base(kustomization="resources: []\n")
     words = [sys.executable, "-m", "canaryfleet", "lint"]
     environment = ENVIRONMENT | {"CANARYFLEET_KUSTOMIZE": str(slow)}
-    with subprocess.Popen(words, cwd=repo.root, env=environment, stderr=subprocess.PIPE) as running:
+    # a shell's background jobs ignore SIGINT, and so would what they start
+    heed = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    with subprocess.Popen(
+        words,
+        cwd=repo.root,
+        env=environment,
+        stderr=subprocess.PIPE,
+        preexec_fn=heed,  # noqa: PLW1509
+    ) as running:
         deadline = time.monotonic() + 20
         while not (pid.exists() and pid.read_text()) and time.monotonic() < deadline:
             time.sleep(0.01)

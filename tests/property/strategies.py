@@ -509,7 +509,7 @@ def overrides(draw: DrawFn, names: list[str], exposure: Data) -> list[Data]:
         {
             "resources": RESOURCES,
             "env": st.dictionaries(some("MODE", "NEW"), some("o", "$(cluster.size)"), max_size=2),
-            "nodeSelector": some({"pool": "a/b"}, {"zone": "z~1"}),
+            "nodeSelector": some({"example.com/pool": "a"}, {"zone": "z.1"}),
             "replicas": some(0, 7),
             "minReplicas": some(2),
             "maxReplicas": some(12),
