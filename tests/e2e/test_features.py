@@ -38,6 +38,21 @@ UNMEASURABLE = {
     "plugin, none of which is here: the canary begins, and goes back when its analysis ends in an error",
 }
 GOING = [name for name in CASES if name not in UNMEASURABLE]
+STEERED = {  # what the controller itself steers: these go their way on each of its releases
+    "analysis-steps-and-background",
+    "bake",
+    "blue-green",
+    "blue-green-manual",
+    "canary-scale",
+    "compared-to-stable",
+    "dynamic-stable-scale",
+    "header-and-cookie-routes",
+    "mirror",
+    "split-host",
+    "split-subset",
+    "sticky-cookie",
+    "weights-and-pauses",
+}
 DESK, COMPLAINTS, TOKEN = "https://desk.example", "/chat?key=a-token", "a-token"
 
 
@@ -64,15 +79,9 @@ def case(
     return app
 
 
-def _walks(name: str) -> bool:
-    """Whether the case has a canary of its own; without one its second release is just another template."""
-    exposure = yaml.safe_load((GOLDEN / "cases" / name / "canary.yaml").read_text()).get("exposure", {})
-    return bool(exposure.get("steps") or exposure.get("blueGreen"))
-
-
 @pytest.mark.parametrize(
     ("member", "name"),
-    [(version, name) for name in GOING for version in (VERSIONS if _walks(name) else VERSIONS[:1])],
+    [(version, name) for name in GOING for version in (VERSIONS if name in STEERED else VERSIONS[:1])],
     indirect=["member"],
 )
 def test_a_release_with_this_feature_goes_its_whole_way(case: Case, name: str, desk: Server) -> None:

@@ -62,6 +62,7 @@ def owned(app: App, kind: str) -> list[Object]:
     ]
 
 
+@NEWEST
 def test_two_apps_in_a_namespace_do_not_disturb_each_other(
     make_app: Make, keep: Callable[[App], App], fleet: Fleet, member: Member, tmp_path: Path
 ) -> None:

@@ -181,6 +181,7 @@ def reader(make_app: Callable[..., App], tmp_path: Path) -> Iterator[Reader]:
     app.kube.delete("namespace", other)
 
 
+@NEWEST
 def test_the_rights_that_are_printed_suffice_and_none_is_too_many(reader: Reader) -> None:
     reader.until(lambda found: not found, "everything can be read")
     (seen,) = reader.source.look([reader.asked], timeout=LIMIT)
