@@ -19,7 +19,7 @@ from canaryfleet.routing import istio
 from canaryfleet.schedule import zone_exists
 from canaryfleet.variables import of_cluster
 from canaryfleet.workload import build
-from canaryfleet.workload.objects import Bounds, Object, Workload
+from canaryfleet.workload.objects import Bounds, Object, Workload, within
 from canaryfleet.workload.pod import SUBSTITUTED, Pod, pod, unknown_variables
 
 _LABEL = r"[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?"
@@ -130,17 +130,11 @@ def _selects(item: Object, labels: Mapping[str, str]) -> bool:
     return bool(item["spec"]["selector"].items() <= labels.items())
 
 
-def _backends(value: Any) -> Iterator[str]:
+def _backends(ingress: Object) -> Iterator[str]:
     """Names of the Services that an Ingress sends requests to."""
-    if isinstance(value, dict):
-        service = value.get("service")
+    for service in within(ingress, "service"):
         if isinstance(service, dict) and isinstance(service.get("name"), str):
             yield service["name"]
-        for item in value.values():
-            yield from _backends(item)
-    elif isinstance(value, list):
-        for item in value:
-            yield from _backends(item)
 
 
 def _malformed(inputs: Inputs) -> Iterator[Issue]:

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 from canaryfleet.errors import Issue
 from canaryfleet.models.canary import Canary, Sticky
 from canaryfleet.quantity import go_duration, seconds
-from canaryfleet.workload.objects import APP_LABEL, MANAGED_BY, Object, Workload
+from canaryfleet.workload.objects import APP_LABEL, MANAGED_BY, Object, Workload, within
 
 # Names and protocols of a port which Istio passes through without reading.
 NOT_HTTP = frozenset({"https", "tls", "tcp", "udp", "mongo", "mysql", "redis"})
@@ -91,16 +91,10 @@ def _conflicts(spec: Canary, workload: Workload) -> Iterator[Issue]:
             )
 
 
-def _destinations(value: Any) -> Iterator[str]:
-    if isinstance(value, dict):
-        destination = value.get("destination")
+def _destinations(routes: Object) -> Iterator[str]:
+    for destination in within(routes, "destination"):
         if isinstance(destination, dict) and isinstance(destination.get("host"), str):
             yield destination["host"]
-        for item in value.values():
-            yield from _destinations(item)
-    elif isinstance(value, list):
-        for item in value:
-            yield from _destinations(item)
 
 
 def _sticky_issues(spec: Canary) -> Iterator[Issue]:

@@ -1,6 +1,6 @@
 """Kubernetes objects as plain data: what all of the workload shares."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from canaryfleet.models.canary import Canary
@@ -63,3 +63,15 @@ def disruption(spec: Canary, selector: Mapping[str, str]) -> Object | None:
         },
         "spec": {"maxUnavailable": most, "selector": {"matchLabels": dict(selector)}},
     }
+
+
+def within(value: Any, key: str) -> Iterator[Any]:
+    """What stands under a key, at any depth of an object; the outer before the inner."""
+    if isinstance(value, dict):
+        if key in value:
+            yield value[key]
+        for item in value.values():
+            yield from within(item, key)
+    elif isinstance(value, list):
+        for item in value:
+            yield from within(item, key)
