@@ -16,7 +16,6 @@ from rig.fleet import Fleet, Member, attach
 from rig.kube import Kube
 from rig.manifests import apply_path, kustomize, load
 from rig.metrics import Exporter, Prometheus
-from rig.rollouts import RolloutTrail, get_rollout, wait_for_phase
 from rig.session import Rig
 from rig.traffic import Mesh
 from rig.waiting import RigError, WaitTimeoutError, wait_until
@@ -35,13 +34,10 @@ __all__ = [
     "Prometheus",
     "Rig",
     "RigError",
-    "RolloutTrail",
     "WaitTimeoutError",
     "apply_path",
     "attach",
-    "get_rollout",
     "kustomize",
     "load",
-    "wait_for_phase",
     "wait_until",
 ]

@@ -4,7 +4,6 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import yaml
 
@@ -145,12 +144,6 @@ class Cluster:
             self.supervisor, f"{self.name}-rollouts", self.kube, self.rollouts_version
         )
 
-    def stop_rollouts_controller(self) -> None:
-        """End the Argo Rollouts controller, to see what a cluster does without it."""
-        if self.rollouts_controller:
-            self.supervisor.stop(self.rollouts_controller)
-            self.rollouts_controller = None
-
     def add_node(self, node: NodeSpec) -> None:
         """Create a node and wait until pods can be scheduled onto it."""
         self.kube.kubectl("create", "-f", "-", stdin=json.dumps(node.manifest()))
@@ -277,10 +270,3 @@ def _apiserver_argv(etcd: Etcd, name: str, directory: Path, port: int, token: st
         "--service-cluster-ip-range=10.96.0.0/16",
         "--disable-admission-plugins=ServiceAccount",
     ]
-
-
-def pods_of(kube: Kube, namespace: str, selector: str) -> list[dict[str, Any]]:
-    """Return the pods of a selector, ready or not."""
-    path = f"/api/v1/namespaces/{namespace}/pods?labelSelector={selector}"
-    pods: list[dict[str, Any]] = kube.raw_json(path)["items"]
-    return pods
