@@ -13,7 +13,7 @@ from types import FrameType
 from rig import fleet, tools
 from rig.kube import Kube, Object
 from rig.manifests import apply_path
-from rig.processes import peak_memory
+from rig.processes import resources
 from rig.rollouts import describe, get_rollout, observed, phase
 from rig.session import Rig
 from rig.waiting import RigError, WaitTimeoutError, wait_until
@@ -80,7 +80,7 @@ def test(arguments: argparse.Namespace) -> int:
             print(f"fleet up after {time.monotonic() - start:.1f} s; logs: {running.logs}", flush=True)
             code = _pytest(arguments.others)
             rig.supervisor.check()
-            print(f"tests: {time.monotonic() - start:.0f} s in all; {peak_memory(rig.supervisor)}")
+            print(f"tests: {time.monotonic() - start:.0f} s in all; {resources(rig.supervisor)}")
         except KeyboardInterrupt:
             return 130
         finally:

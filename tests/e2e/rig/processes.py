@@ -1,6 +1,7 @@
 """Starting programs with a log file each, and ending exactly those again."""
 
 import os
+import resource
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
@@ -136,14 +137,35 @@ def _die_with_parent() -> list[str]:
     return [setpriv, "--pdeathsig", "TERM", "--"] if setpriv else []
 
 
-def peak_memory(supervisor: Supervisor) -> str:
-    """The most memory that each kind of program had, in words; the sum is an upper bound."""
+def resources(supervisor: Supervisor) -> str:
+    """What each kind of program used, in words: the sum of the peaks is an upper bound of the memory."""
     peaks: dict[str, int] = {}
+    seconds: dict[str, float] = {}
     for process in supervisor.processes:
-        status = Path(f"/proc/{process.pid}/status")
-        lines = status.read_text().splitlines() if status.exists() else []
-        kilobytes = sum(int(line.split()[1]) for line in lines if line.startswith("VmHWM:"))
         kind = process.name.partition("-")[2] or process.name
-        peaks[kind] = peaks.get(kind, 0) + kilobytes
-    kinds = ", ".join(f"{kind} {size // 1024}" for kind, size in sorted(peaks.items()))
-    return f"peak memory in MB: {sum(peaks.values()) // 1024} in all ({kinds})"
+        peaks[kind] = peaks.get(kind, 0) + _peak_megabytes(process.pid)
+        seconds[kind] = seconds.get(kind, 0) + _processor_seconds(process.pid)
+    children = resource.getrusage(
+        resource.RUSAGE_CHILDREN
+    )  # of those that have ended: pytest and what it ran
+    seconds["tests"] = children.ru_utime + children.ru_stime
+    return f"peak memory in MB: {_sum(peaks)}; processor seconds: {_sum(seconds)}"
+
+
+def _sum(by_kind: Mapping[str, float]) -> str:
+    kinds = ", ".join(f"{kind} {number:.0f}" for kind, number in sorted(by_kind.items()))
+    return f"{sum(by_kind.values()):.0f} in all ({kinds})"
+
+
+def _peak_megabytes(pid: int) -> int:
+    status = Path(f"/proc/{pid}/status")
+    lines = status.read_text().splitlines() if status.exists() else []
+    return sum(int(line.split()[1]) for line in lines if line.startswith("VmHWM:")) // 1024
+
+
+def _processor_seconds(pid: int) -> float:
+    stat = Path(f"/proc/{pid}/stat")
+    if not stat.exists():
+        return 0.0
+    fields = stat.read_text().rpartition(")")[2].split()  # proc(5): utime and stime are fields 14 and 15
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
