@@ -1,6 +1,6 @@
 """Every finding's code and what it is about: the one list of them. A code never changes its meaning.
 
-CF0xx reading, CF10x to CF14x the spec and the fleet, CF16x and CF17x the generated tree; CF2xx, what
+CF0xx reading, CF10x to CF14x the spec and the fleet, CF16x and CF17x the generated tree, CF18x the bot; CF2xx, what
 Argo Rollouts and Istio would refuse or misroute, stand beside their rules in the engine.
 """
 
@@ -96,5 +96,12 @@ OWN: dict[str, str] = {
     "CF170": "a spec that is not rendered",
     "CF171": "live settings that are not those of the inventory",
     "CF172": "a schema that is not current",
+    "CF180": "a forge that can't be asked, or that refuses",
+    "CF181": "a forge whose settings or credentials are missing",
+    "CF182": "a shallow clone where history is evidence",
+    "CF183": "a record that can't be read, or is not what its hash says",
+    "CF184": "a decision that can't be carried out",
+    "CF185": "a pull request that would break a limit",
+    "CF186": "nobody could be told",
 }
 CODES: dict[str, str] = OWN | ENGINE

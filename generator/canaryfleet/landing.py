@@ -1,0 +1,61 @@
+"""What a merged commit says of the decision that it carries out: one line of its message, for the next run.
+
+    Canaryfleet-Decision: {"app":"chat","kind":"Advance","key":"1f0c…","release":"2.4.0-ab12","wave":"europe"}
+
+Which pointers moved is never read from there: the commit itself shows it. Anybody can write such a line, so
+the gate refuses it in people's pull requests, and it counts only in a commit that touches nothing but what
+the bot writes for that app.
+"""
+
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+from canaryfleet.digest import canonical_json
+from canaryfleet.models.base import Model
+from canaryfleet.models.decision import Decision, Kind
+from canaryfleet.models.promotion import Bar
+
+WORD = "Canaryfleet-Decision: "
+LONGEST = 200_000  # characters; a rollback that ends and bars everything is far from it
+_SHA256 = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
+
+
+class Landing(Model, frozen=True, kw_only=True):
+    """A decision as the commit that carries it out keeps it."""
+
+    app: str
+    kind: Kind
+    key: str
+    release: str | None = None
+    wave: str | None = None
+    ends: tuple[str, ...] = ()
+    bars: tuple[Bar, ...] = ()
+    owes: tuple[Bar, ...] = ()
+    approvedBy: tuple[str, ...] = ()
+    record: Annotated[_SHA256 | None, Meta(description="Hash of the decision's complete input.")] = None
+
+
+def of(decision: Decision, approved_by: tuple[str, ...] = (), record: str | None = None) -> Landing:
+    """What of a decision its commit keeps."""
+    return Landing(
+        app=decision.app, kind=decision.kind, key=decision.key, release=decision.release, wave=decision.wave,
+        ends=decision.ends, bars=decision.bars, owes=decision.owes, approvedBy=approved_by, record=record,
+    )  # fmt: skip
+
+
+def line(landing: Landing) -> str:
+    """The line of a commit's message: ASCII, without line ends whatever people have written."""
+    return WORD + canonical_json(msgspec.to_builtins(landing)).decode()
+
+
+def read(message: str) -> Landing | None:
+    """The decision in a commit's message; None if there is none, more than one, or one that is not of the form."""
+    found = [text for text in message.split("\n") if text.startswith(WORD)]
+    if len(found) != 1 or len(found[0]) > LONGEST:
+        return None
+    try:
+        return msgspec.json.decode(found[0].removeprefix(WORD), type=Landing, strict=True)
+    except (msgspec.DecodeError, ValueError, RecursionError):
+        return None
