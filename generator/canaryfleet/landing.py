@@ -17,6 +17,8 @@ from canaryfleet.models.base import Model
 from canaryfleet.models.decision import Decision, Kind
 from canaryfleet.models.promotion import Bar
 
+AUTHOR = "canaryfleet"  # the bot's identity in Git: who else commits on its branches has touched them
+EMAIL = "canaryfleet@users.noreply.invalid"
 WORD = "Canaryfleet-Decision: "
 LONGEST = 200_000  # characters; a rollback that ends and bars everything is far from it
 _SHA256 = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
