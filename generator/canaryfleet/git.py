@@ -9,7 +9,8 @@ import hashlib
 import os
 import re
 import subprocess
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
 from canaryfleet.errors import Place, Problems, problem
@@ -48,6 +49,7 @@ _LOG = (
     "--format=%H %P%x00%ct%x00%B",
 )
 _SETTINGS = {"LC_ALL": "C", "GIT_TERMINAL_PROMPT": "0", "GIT_OPTIONAL_LOCKS": "0"}
+_NOTHING: Mapping[str, str] = MappingProxyType({})
 # In a partial clone git would fetch what is missing, one object after the other.
 _OFFLINE = tuple(
     word for name in ("https", "http", "ssh", "file") for word in ("-c", f"protocol.{name}.allow=never")
@@ -65,13 +67,16 @@ def run(
     stdin: bytes | None = None,
     timeout: float = 60,
     offline: bool = False,
+    environment: Mapping[str, str] = _NOTHING,
 ) -> bytes:
     """What `git ARGS` prints when it runs in the folder `root`. `offline`: whatever it needs, it fetches nothing.
+
+    `environment`: what git is told besides, as credentials that may stand in no argument list.
 
     Raises `Problems`: CF024 git is not installed, CF025 it failed or took longer than `timeout` seconds.
     """
     try:
-        done = _call(root, args, stdin, timeout, _OFFLINE if offline else ())
+        done = _call(root, args, stdin, timeout, _OFFLINE if offline else (), environment)
     except FileNotFoundError as error:
         if error.filename != "git":
             raise problem(Place("."), FAILED, f"there is no folder {os.fspath(root)}") from None
@@ -260,12 +265,13 @@ def _call(
     stdin: bytes | None,
     timeout: float,
     options: tuple[str, ...] = (),
+    environment: Mapping[str, str] = _NOTHING,
 ) -> subprocess.CompletedProcess[bytes]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
     return subprocess.run(
         ["git", *_OPTIONS, *options, *args],
         cwd=root,
-        env=kept | _SETTINGS,
+        env=kept | _SETTINGS | dict(environment),
         input=b"" if stdin is None else stdin,
         capture_output=True,
         timeout=timeout,
