@@ -36,7 +36,7 @@ test: lint
 lint: setup
 	$(BIN)/ruff check generator tests benchmarks examples
 	$(BIN)/mypy
-	MYPYPATH=tests/e2e $(BIN)/mypy tests/e2e/*.py tests/e2e/rig
+	MYPYPATH=tests/e2e:tests $(BIN)/mypy tests/e2e/*.py tests/e2e/rig tests/recordings.py tests/agreed.py
 	$(BIN)/lint-imports --no-cache
 
 schema: setup

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 import yaml
 from app import App
-from recorded import Event, Object, Recording, trimmed, write
 from rig import tools
+
+from recordings import Event, Object, Recording, trimmed, write
 
 KINDS = ("Rollout", "ReplicaSet", "AnalysisRun", "Pod")
 SOURCE = "github.com/argoproj/argo-rollouts"
