@@ -5,11 +5,12 @@ after a crash or a lost answer without doing anything twice.
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from importlib import import_module
 from typing import NamedTuple, Protocol
 
 from canaryfleet.errors import Place, problem
+from canaryfleet.models.decision import Review
 from canaryfleet.models.fleet import Forge as Settings
 from canaryfleet.models.forge import CommitStatus, PullRequest
 
@@ -76,6 +77,18 @@ class Forge(Protocol):
     def status(self, commit: str, status: CommitStatus) -> None:
         """Set a status, unless the commit has the same already."""
         ...
+
+
+def opinions(reviews: Iterable[Review], me: str) -> tuple[Review, ...]:
+    """Of each person the newest review that approves or objects, else the newest; by name, without the bot's.
+
+    A remark after an objection takes nothing back, on no forge. `reviews`: oldest first, without dismissed ones.
+    """
+    newest: dict[str, Review] = {}
+    for review in reviews:
+        if review.by != me and (review.state != "other" or review.by not in newest):
+            newest[review.by] = review
+    return tuple(newest[name] for name in sorted(newest))
 
 
 def connect(settings: Settings, root: str, environment: Mapping[str, str] = os.environ) -> Forge:
