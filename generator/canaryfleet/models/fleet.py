@@ -4,8 +4,20 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, field
 
-from canaryfleet.models.base import Addresses, ApiVersion, Instant, Labels, Metadata, Model, check_instants
+from canaryfleet.models.base import (
+    END,
+    Addresses,
+    ApiVersion,
+    AppName,
+    Instant,
+    Labels,
+    Metadata,
+    Model,
+    check_instants,
+)
 
+EventKind = Literal["start", "hold", "fail", "done"]
+Variable = Annotated[str, Meta(pattern=f"^[A-Za-z_][A-Za-z0-9_]*{END}", max_length=100)]
 DEFAULT_SELECTOR = 'namespace="$(namespace)",pod=~"$(rollout)-$(hash)-[a-z0-9]+"'
 
 
@@ -37,6 +49,41 @@ class Forge(Model, frozen=True, kw_only=True):
     ] = None
 
 
+class Notification(Model, frozen=True, kw_only=True):
+    """Somebody whom the bot tells what happens. Addresses and secrets come from the environment."""
+
+    name: Annotated[
+        AppName,
+        Meta(description="Name, for `rollback.notify` of specs and for messages.", examples=["on-call"]),
+    ]
+    type: Annotated[
+        Literal["slack", "webhook"],
+        Meta(description="An incoming webhook as Slack has it, or JSON that is signed."),
+    ]
+    urlFrom: Annotated[
+        Variable, Meta(description="Environment variable with the address.", examples=["SLACK_URL"])
+    ]
+    secretFrom: Annotated[
+        Variable | None,
+        Meta(
+            description="Environment variable with the key that signs (HMAC-SHA256); `webhook` needs one.",
+            examples=["WEBHOOK_SECRET"],
+        ),
+    ] = None
+    on: Annotated[
+        tuple[EventKind, ...],
+        Meta(
+            description="Of every app: a wave starts, waits for a person, fails, the release is done. "
+            "Failures of an app whose spec names this target in `rollback.notify` are always told.",
+            examples=[["hold", "fail"]],
+        ),
+    ] = ("start", "hold", "fail", "done")
+
+    def __post_init__(self) -> None:
+        if self.type == "webhook" and self.secretFrom is None:
+            raise ValueError("a webhook is signed: name the variable with its key in `secretFrom`")
+
+
 class Metrics(Addresses, frozen=True, kw_only=True):
     """Metric servers where a cluster names none, and how a pod's series are found."""
 
@@ -57,8 +104,20 @@ class Fleet(Model, frozen=True, kw_only=True):
     paused: Annotated[bool, Meta(description="Nothing moves anywhere; rollbacks may.")] = False
     defaultBranch: Annotated[str, Meta(description="The branch whose releases are frozen.")] = "main"
     forge: Annotated[Forge, Meta(description="Where pull requests are opened.")] = Forge()
+    notify: Annotated[
+        tuple[Notification, ...],
+        Meta(
+            description="Whom the bot tells what happens.",
+            examples=[[{"name": "on-call", "type": "slack", "urlFrom": "SLACK_URL", "on": ["hold", "fail"]}]],
+        ),
+    ] = ()
     metrics: Annotated[Metrics, Meta(description="Metric servers where a cluster names none.")] = Metrics()
     labels: Annotated[
         Labels, Meta(description="Labels for every generated object.", examples=[{"owner": "platform"}])
     ] = {}
     freezes: Annotated[tuple[Freeze, ...], Meta(description="Times in which no wave moves.")] = ()
+
+    def __post_init__(self) -> None:
+        names = [target.name for target in self.notify]
+        if len(set(names)) < len(names):
+            raise ValueError("two of `notify` have the same name")

@@ -1,0 +1,148 @@
+"""What is worth telling people: events, each once, from a run's outcome and the decision before it.
+
+Nothing is remembered. A pull request is opened or merged by one run alone, so what that means is told by
+that run. A state that no side effect of ours makes (a hold, the end) is told when it differs from the
+decision before, in the same process; the first run of a process tells none, or each restart would tell
+all of them again.
+"""
+
+from typing import Annotated
+
+from msgspec import Meta
+
+from canaryfleet.digest import short
+from canaryfleet.errors import one_line
+from canaryfleet.models.base import Model
+from canaryfleet.models.decision import Code, Decision, Reason, Situation
+from canaryfleet.models.fleet import EventKind
+from canaryfleet.models.outcome import Action, Outcome, Verb
+from canaryfleet.proposal import names
+
+FORWARD = ("Start", "Advance", "Retry")
+FAILURES: frozenset[Code] = frozenset(["failed", "max-failures", "beyond-limit"])
+ASKING: frozenset[Code] = FAILURES | {
+    "promotion-unreadable", "barred", "persons-pointer", "breaks-limit", "no-release", "no-wave", "inconclusive",
+    "overdue", "unknown-to-release", "declined", "touched", "approval-missing", "changes-requested", "by-hand",
+}  # fmt: skip
+"""Reasons that stay until a person does something."""
+
+
+class Event(Model, frozen=True, kw_only=True):
+    """One thing to tell. `id` is the same whoever tells it, so that receivers can leave out what they have."""
+
+    id: str
+    kind: EventKind
+    app: str
+    title: str
+    release: str | None = None
+    wave: str | None = None
+    key: str = ""
+    clusters: tuple[str, ...] = ()
+    codes: tuple[Code, ...] = ()
+    reasons: Annotated[tuple[str, ...], Meta(description="Sentences, with what would change it.")] = ()
+    number: Annotated[int | None, Meta(description="Of the pull request.")] = None
+    url: str = ""
+
+
+def events(before: Decision | None, outcome: Outcome) -> list[Event]:
+    """What to tell after a run; `before`: the decision of the run before it, if this process made it."""
+    after = outcome.decision
+    if after is None:
+        return []
+    merged, opened = _action(outcome, "merged"), _action(outcome, "opened")
+    if merged:
+        return _landed(after, merged, outcome.begins)
+    if opened and after.kind == "Rollback":
+        title = f"{_what(after)} failed: going back is proposed for {_clusters(after)}"
+        return [_event("fail", title, after, "proposed", opened)]
+    if opened and not after.ready:
+        return [_event("hold", f"{_what(after)} waits for a person", after, "proposed", opened)]
+    if before is None:
+        return []
+    return _turned(before, after)
+
+
+def first_batch(situation: Situation, decision: Decision) -> bool:
+    """True unless clusters of the decision's wave have its release already: `Outcome.begins`."""
+    release = situation.releases.get(decision.release or "")
+    members = (
+        {name for wave in release.waves if wave.name == decision.wave for name in wave.members}
+        if release
+        else ()
+    )
+    has = [
+        name
+        for name in members
+        if name in situation.pointers and situation.pointers[name].release == decision.release
+    ]
+    return not has
+
+
+def asking(decision: Decision) -> tuple[Reason, ...]:
+    """The reasons for which a person has to do something."""
+    return tuple(item for item in decision.reasons if item.alarm or item.code in ASKING)
+
+
+def _action(outcome: Outcome, verb: Verb) -> Action | None:
+    return next((action for action in outcome.actions if action.verb == verb), None)
+
+
+def _landed(decision: Decision, merged: Action, begins: bool) -> list[Event]:
+    if decision.kind == "Rollback":
+        title = f"{_what(decision)} failed: {_clusters(decision)} went back"
+        return [_event("fail", title, decision, "merged", merged)]
+    if decision.kind in FORWARD and begins:
+        wave = f"wave {decision.wave}" if decision.wave else "a change"
+        return [
+            _event(
+                "start", f"{wave} of {_what(decision)} starts on {_clusters(decision)}", decision, "", merged
+            )
+        ]
+    return []
+
+
+def _turned(before: Decision, after: Decision) -> list[Event]:
+    """What became so without a side effect of ours."""
+    if after.kind == "Done":
+        known = (before.kind, before.release) == ("Done", after.release)
+        return [] if known else [_event("done", f"{_what(after)} is done", after)]
+    asked = {item.code for item in asking(before)} if before.release == after.release else set()
+    new = [item.code for item in asking(after) if item.code not in asked]
+    if not new:
+        return []
+    if FAILURES.intersection(new):
+        return [_event("fail", f"{_what(after)} failed", after, *sorted(new))]
+    return [_event("hold", f"{_what(after)} waits for a person", after, *sorted(new))]
+
+
+def _event(kind: EventKind, title: str, decision: Decision, *state: str | Action) -> Event:
+    """`state`: what tells this event from others of the same decision, and the pull request."""
+    action = next((item for item in state if isinstance(item, Action)), None)
+    words = [item for item in state if isinstance(item, str)]
+    told = asking(decision) if kind == "hold" else decision.reasons
+    return Event(
+        id=short([decision.app, kind, decision.release, decision.wave, decision.key, words]),
+        kind=kind,
+        app=decision.app,
+        title=one_line(f"{decision.app}: {title}"),
+        release=decision.release,
+        wave=decision.wave,
+        key=decision.key,
+        clusters=tuple(move.cluster for move in decision.moves),
+        codes=tuple(item.code for item in told),
+        reasons=tuple(map(_sentence, told)),
+        number=action.number if action else None,
+        url=action.url if action else "",
+    )
+
+
+def _sentence(item: Reason) -> str:
+    return one_line(f"{item.message} ({item.remedy})" if item.remedy else item.message)
+
+
+def _what(decision: Decision) -> str:
+    return decision.release or "the app"
+
+
+def _clusters(decision: Decision) -> str:
+    return names([move.cluster for move in decision.moves]) or "no cluster"
