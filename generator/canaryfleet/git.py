@@ -5,11 +5,13 @@ here runs hooks, asks for a password or listens to GIT_* variables (a hook's GIT
 another repository), and addresses are those of four transports: `ext::` would be a command.
 """
 
+import contextlib
 import hashlib
 import os
 import re
+import signal
 import subprocess
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -56,6 +58,7 @@ _OFFLINE = tuple(
 )
 # Where people put tokens: what git says of an address must not show them.
 _USER_IN_ADDRESS = re.compile(r"//[^/@\s]*@")
+_SHORTEST_SECRET = 8  # characters: shorter words of an environment are settings, and words of messages
 # What git forbids in the name of a ref, and what would make it an expression: `main:sub`, `main~1`.
 _NOT_IN_REFS = frozenset(" :~^?*[\\\x7f") | {chr(code) for code in range(32)}
 
@@ -75,6 +78,29 @@ def run(
 
     Raises `Problems`: CF024 git is not installed, CF025 it failed or took longer than `timeout` seconds.
     """
+    return answer(
+        root, args, stdin=stdin, timeout=timeout, offline=offline, environment=environment, fine=(0,)
+    ).out
+
+
+class Answer(NamedTuple):
+    """How git ended, and what it printed."""
+
+    code: int
+    out: bytes
+
+
+def answer(
+    root: str | os.PathLike[str],
+    args: list[str],
+    *,
+    stdin: bytes | None = None,
+    timeout: float = 60,
+    offline: bool = False,
+    environment: Mapping[str, str] = _NOTHING,
+    fine: Collection[int] = (0, 1),
+) -> Answer:
+    """As `run`, where more than one exit code is an answer; with every other one it has failed."""
     try:
         done = _call(root, args, stdin, timeout, _OFFLINE if offline else (), environment)
     except FileNotFoundError as error:
@@ -85,9 +111,9 @@ def run(
     except subprocess.TimeoutExpired:
         text = f"`git {args[0]}` took longer than {timeout:g} s"
         raise problem(Place("."), FAILED, text) from None
-    if done.returncode:
-        raise _failure(args, done)
-    return done.stdout
+    if done.returncode not in fine:
+        raise _failure(args, done, environment)
+    return Answer(done.returncode, done.stdout)
 
 
 def default_ref(root: str | os.PathLike[str], branch: str) -> str | None:
@@ -268,21 +294,45 @@ def _call(
     environment: Mapping[str, str] = _NOTHING,
 ) -> subprocess.CompletedProcess[bytes]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
-    return subprocess.run(
-        ["git", *_OPTIONS, *options, *args],
+    words = ["git", *_OPTIONS, *options, *args]
+    # Its own session: no terminal to ask on, and what it started ends with it.
+    with subprocess.Popen(
+        words,
         cwd=root,
         env=kept | _SETTINGS | dict(environment),
-        input=b"" if stdin is None else stdin,
-        capture_output=True,
-        timeout=timeout,
-        check=False,
-    )
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    ) as process:
+        try:
+            out, error = process.communicate(b"" if stdin is None else stdin, timeout)
+        except BaseException:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            raise
+    return subprocess.CompletedProcess(words, process.returncode, out, error)
 
 
-def _failure(args: list[str], done: subprocess.CompletedProcess[bytes]) -> Problems:
+def _failure(
+    args: list[str], done: subprocess.CompletedProcess[bytes], environment: Mapping[str, str] = _NOTHING
+) -> Problems:
     said = _USER_IN_ADDRESS.sub("//", done.stderr.decode(errors="replace")).strip()
+    for secret in _secrets(environment):
+        said = said.replace(secret, "…")
     said = said or f"exit code {done.returncode}"
     return problem(Place("."), FAILED, f"`git {args[0]}` failed: {said}")
+
+
+def _secrets(environment: Mapping[str, str]) -> list[str]:
+    """What may be one among the values that git was given, and their words; the longest first."""
+    values = [
+        value
+        for name, value in environment.items()
+        if name.startswith("GIT_CONFIG_VALUE_") or not name.startswith("GIT_")
+    ]
+    words = {word for value in values for word in (value, *value.split())}
+    return sorted((word for word in words if len(word) >= _SHORTEST_SECRET), key=len, reverse=True)
 
 
 def _check(ref: str) -> None:

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import select
 import subprocess
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from canaryfleet.errors import Problems
-from canaryfleet.git import blob_id, default_ref, run, tree_files
+from canaryfleet.git import Answer, answer, blob_id, default_ref, run, tree_files
 
 IDENTITY = ["-c", "user.name=t", "-c", "user.email=t@example.com", "-c", "commit.gpgsign=false"]
 
@@ -240,3 +241,43 @@ def test_ids_of_a_sha256_repository(tmp_path: Path) -> None:
 @given(st.binary(max_size=300))
 def test_an_id_covers_length_and_content(data: bytes) -> None:
     assert blob_id(data) == hashlib.sha1(b"blob " + str(len(data)).encode() + b"\0" + data).hexdigest()
+
+
+# --- credentials, and what hangs
+
+
+def test_it_is_given_credentials_and_nothing_else(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GIT_CONFIG_COUNT", "1")
+    monkeypatch.setenv("GIT_CONFIG_KEY_0", "t.t")
+    monkeypatch.setenv("GIT_CONFIG_VALUE_0", "ours")
+    assert answer(root, ["config", "t.t"]) == Answer(1, b"")
+    given = {"GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": "t.t", "GIT_CONFIG_VALUE_0": "theirs"}
+    assert run(root, ["config", "t.t"], environment=given) == b"theirs\n"
+
+
+def test_what_it_was_given_is_in_no_error(root: Path) -> None:
+    secret = "c2VjcmV0OnNlY3JldA=="
+    given = {
+        "GIT_CONFIG_COUNT": "1",
+        "GIT_CONFIG_KEY_0": "core.abbrev",
+        "GIT_CONFIG_VALUE_0": f"Basic {secret}",
+    }
+    with pytest.raises(Problems, match="core.abbrev") as caught:
+        run(root, ["log", "-1"], environment=given)
+    assert secret not in str(caught.value)
+
+
+def test_what_hangs_is_ended_with_its_children(root: Path, tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    end = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    helper = tmp_path / "ssh"
+    helper.write_text(f"#!/bin/sh\nexec 3>{pipe}\necho begun >&3\nsleep 600\n")
+    helper.chmod(0o755)
+    with pytest.raises(Problems, match=r"CF025: `git ls-remote` took longer than 1 s"):
+        run(root, ["ls-remote", "ssh://host/x"], timeout=1, environment={"GIT_SSH": str(helper)})
+    assert os.read(end, 9) == b"begun\n"
+    ready, _, _ = select.select([end], [], [], 20)
+    assert ready, "the helper still runs"
+    assert os.read(end, 9) == b""
+    os.close(end)
