@@ -86,7 +86,7 @@ def connect(settings: Settings, root: str, environment: Mapping[str, str]) -> "L
         raise _missing(text, "or name the forge in fleet.yaml: `forge: {type: github, …}`")
     top = _line(git.run(root, ["rev-parse", "--show-toplevel"]))
     bare = os.path.realpath(os.path.join(top, path))
-    if not os.path.isdir(bare) or _line(_bare_or_not(bare)) != "true":
+    if not _is_bare(bare):
         raise _missing("`origin` is no bare repository, so a branch of it may be checked out", remedy)
     return Local(bare)
 
@@ -387,8 +387,14 @@ def _path(address: str) -> str | None:
     return None if _SCP.match(address) else address
 
 
-def _bare_or_not(path: str) -> bytes:
-    return git.run(path, ["rev-parse", "--is-bare-repository"], environment={"GIT_DIR": path})
+def _is_bare(path: str) -> bool:
+    asked = ["rev-parse", "--is-bare-repository"]
+    try:
+        return os.path.isdir(path) and _line(git.run(path, asked, environment={"GIT_DIR": path})) == "true"
+    except Problems as problems:
+        if problems.findings[0].code != git.FAILED:
+            raise
+        return False  # a folder that is no repository, or a clone with a working tree
 
 
 def _line(printed: bytes) -> str:

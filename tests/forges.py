@@ -1,0 +1,74 @@
+"""Forges to test with: a real repository, and the people who work on it."""
+
+import os
+import subprocess
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from canaryfleet.forges.local import Local
+
+BEGIN = datetime(2026, 11, 2, 9, tzinfo=UTC)
+
+
+def sh(root: Path, *args: str, **environment: str) -> str:
+    """What a git command of a person prints."""
+    env = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    who = ["-c", "user.name=alice", "-c", "user.email=alice@acme.example", "-c", "commit.gpgsign=false"]
+    done = subprocess.run(
+        ["git", *who, *args], cwd=root, env=env | environment, check=True, capture_output=True
+    )
+    return done.stdout.decode().strip()
+
+
+class Clock:
+    """A time that stands until somebody moves it."""
+
+    def __init__(self, now: datetime = BEGIN) -> None:
+        self.now = now
+
+    def __call__(self) -> datetime:
+        return self.now
+
+    def pass_(self, **time: float) -> None:
+        """Let time go by."""
+        self.now += timedelta(**time)
+
+
+class Ground:
+    """A bare repository with one commit on main, a clone of it, and the local forge beside it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.bare, self.clone = folder / "fleet.git", folder / "clone"
+        sh(folder, "init", "-q", "--bare", "-b", "main", str(self.bare))
+        sh(folder, "clone", "-q", str(self.bare), str(self.clone))
+        self.clock = Clock()
+        self.local = Local(self.bare, self.clock)
+        self.push("main", {"README": "fleet\n"})
+
+    def push(self, branch: str, files: dict[str, str], *, onto: str | None = None) -> str:
+        """One commit on a branch, begun at `onto` if there is none yet or it is to be made anew; its id."""
+        if onto:
+            sh(self.clone, "checkout", "-q", "-B", branch, f"origin/{onto}")
+        elif sh(self.clone, "symbolic-ref", "--short", "HEAD") != branch:
+            sh(self.clone, "checkout", "-q", branch)
+        for path, text in files.items():
+            (self.clone / path).write_text(text)
+        sh(self.clone, "add", "-A")
+        sh(self.clone, "commit", "-q", "-m", f"change {', '.join(files)}")
+        sh(self.clone, "push", "-q", "--force", "origin", branch)
+        sh(self.clone, "fetch", "-q", "--prune")
+        return sh(self.clone, "rev-parse", "HEAD")
+
+    def remove(self, branch: str) -> None:
+        """A person removes a branch."""
+        sh(self.clone, "push", "-q", "origin", f":{branch}")
+
+    def tip(self, branch: str = "main") -> str:
+        """The commit of a branch."""
+        return sh(self.bare, "rev-parse", f"refs/heads/{branch}")
+
+    def log(self, branch: str = "main", bare: str | None = None) -> list[str]:
+        """The subjects of a branch, oldest first."""
+        return sh(Path(bare or self.bare), "log", "--first-parent", "--reverse", "--format=%s", branch).split(
+            "\n"
+        )
