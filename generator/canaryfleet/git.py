@@ -48,7 +48,7 @@ _LOG = (
     "--no-mailmap",
     "--encoding=UTF-8",
     "-z",
-    "--format=%H %P%x00%ct%x00%B",
+    "--format=%H %P%x00%ct%x00%an <%ae>%x00%cn <%ce>%x00%B",
 )
 _SETTINGS = {"LC_ALL": "C", "GIT_TERMINAL_PROMPT": "0", "GIT_OPTIONAL_LOCKS": "0"}
 _NOTHING: Mapping[str, str] = MappingProxyType({})
@@ -178,37 +178,76 @@ def clone(root: str | os.PathLike[str]) -> Clone | None:
 
 
 class File(NamedTuple):
-    """A file after a commit. `blob`: None if it is gone, or no file; `new`: there was nothing before."""
+    """A file after a commit. `blob`: None if it is gone, or no file; `new`: there was nothing before.
+
+    `old`: what it was before; None if there was nothing, or no file.
+    """
 
     blob: str | None
     new: bool
+    old: str | None
 
 
 class Logged(NamedTuple):
     """A commit, and what it changed against its first parent.
 
-    `at`: seconds by the committer's clock, None if they can't be read; `root`: nothing is known of what was before.
+    `at`: seconds by the committer's clock, None if they can't be read; `author` and `committer`: `name <address>`.
     """
 
     id: str
+    parents: tuple[str, ...]
     at: int | None
-    root: bool
+    author: str
+    committer: str
     message: str
     files: dict[str, File]
 
+    @property
+    def root(self) -> bool:
+        """Nothing is known of what was before."""
+        return not self.parents
+
 
 def log(
-    root: str | os.PathLike[str], ref: str, paths: list[str], *, below: str, most: int, timeout: float = 60
+    root: str | os.PathLike[str],
+    ref: str,
+    paths: list[str],
+    *,
+    below: str,
+    most: int,
+    without: Iterable[str] = (),
+    timeout: float = 60,
 ) -> Iterator[Logged]:
     """The newest commits in the first-parent history of `ref` that changed one of `paths`, newest first.
 
     Each has all files that it changed, by their path from `root`, which is at `below` in the repository;
-    those elsewhere begin with `/`. Nothing is fetched. Raises `Problems`: CF025, CF026.
+    those elsewhere begin with `/`. `without`: refs whose commits are left out. No paths: all commits.
+    Nothing is fetched. Raises `Problems`: CF025, CF026.
     """
-    _check(ref)
-    words = ["log", *_LOG, f"--max-count={most}", ref, "--", *paths]
+    refs = [ref, *without]
+    for name in refs:
+        _check(name)
+    words = ["log", *_LOG, f"--max-count={most}", ref, *(f"^{name}" for name in refs[1:]), "--", *paths]
     printed = run(root, words, timeout=timeout, offline=True)
     return _logged(iter(printed.split(b"\0")), below)
+
+
+def show(
+    root: str | os.PathLike[str], ids: Iterable[str], *, below: str, timeout: float = 60
+) -> dict[str, Logged]:
+    """Some commits by their ids, as `log` has them; those that are not there are left out.
+
+    Nothing is fetched. Raises `Problems` CF025.
+    """
+    asked = sorted(set(ids))
+    words = ["cat-file", "--batch-check=%(objecttype)"]
+    kinds = run(root, words, stdin=_lines(asked), offline=True, timeout=timeout).splitlines()
+    there = [id for id, kind in zip(asked, kinds, strict=True) if kind == b"commit"]
+    if not there:
+        return {}
+    words = ["log", *_LOG, "--no-walk=unsorted", "--stdin"]
+    printed = run(root, words, stdin=_lines(there), offline=True, timeout=timeout)
+    return {item.id: item for item in _logged(iter(printed.split(b"\0")), below)}
 
 
 def _logged(tokens: Iterator[bytes], below: str) -> Iterator[Logged]:
@@ -216,16 +255,19 @@ def _logged(tokens: Iterator[bytes], below: str) -> Iterator[Logged]:
     item: Logged | None = None
     for token in tokens:
         if item and token.startswith((b"\n:", b":")):
-            _, mode, old, new, _ = token.split(b" ")
+            before, mode, old, new, _ = token.split(b" ")
             path = os.fsdecode(next(tokens))
             name = path.removeprefix(below) if path.startswith(below) else f"/{path}"
-            item.files[name] = File(new.decode() if mode.startswith(b"100") else None, not old.strip(b"0"))
+            nothing = not old.strip(b"0")
+            was = None if nothing or not before.endswith((b":100644", b":100755")) else old.decode()
+            item.files[name] = File(new.decode() if mode.startswith(b"100") else None, nothing, was)
         elif token:
             if item:
                 yield item
             id, *parents = token.decode().split()
-            at, message = next(tokens), next(tokens).decode(errors="replace")
-            item = Logged(id, int(at) if at.isdigit() else None, not parents, message, {})
+            at, author, committer, message = (next(tokens).decode(errors="replace") for _ in range(4))
+            when = int(at) if at.isdecimal() and at.isascii() else None
+            item = Logged(id, tuple(parents), when, author, committer, message, {})
     if item:
         yield item
 

@@ -13,9 +13,12 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
-from canaryfleet.models.observation import Verdict
+from canaryfleet.landing import Landing
+from canaryfleet.models.decision import Merged, Move
+from canaryfleet.models.decision import Proof as Proved
+from canaryfleet.models.observation import Basis, Verdict
 from canaryfleet.overlay import Pointer
 from canaryfleet.verdict import SKEW, Proof
 
@@ -33,13 +36,13 @@ _RECORD = re.compile(
 class Record(NamedTuple):
     """A verdict of proof, good or bad, as the commit after it keeps it."""
 
-    kind: str
+    kind: Literal["Verified", "Failed"]
     app: str
     cluster: str
     release: str
     pod: str
     identity: str
-    basis: str | None
+    basis: Basis | None
     reason: str
     since: datetime | None
     hash: str
@@ -91,10 +94,12 @@ class Change(NamedTuple):
     """One cluster's pointer after a commit. None: it has none any more, or none that can be read.
 
     `begins`: the overlay is new with this commit, which is not where the history itself begins.
+    `before`: what it had until then.
     """
 
     pointer: Pointer | None
     begins: bool
+    before: Pointer | None = None
 
 
 class Commit(NamedTuple):
@@ -104,6 +109,11 @@ class Commit(NamedTuple):
     """By the clock of who made it; None if that is no time."""
     changes: Mapping[str, Change]
     records: Sequence[Record]
+    id: str = ""
+    root: bool = False
+    """The history begins with it: what is new with it may be old."""
+    landing: Landing | None = None
+    """The decision of the bot that it carries out."""
 
 
 NOTHING: Mapping[str, Proof] = MappingProxyType({})
@@ -138,12 +148,8 @@ def facts(commits: Iterable[Commit], now: datetime) -> dict[str, Facts]:
     that is behind lets no older evidence in; a time that is still to come is none.
     """
     states: dict[str, _State] = {}
-    latest: datetime | None = None
-    for commit in commits:
-        if commit.at and commit.at <= now + SKEW:
-            latest = max(latest or commit.at, commit.at)
-        # Of two that contradict each other, the one of failure counts.
-        for record in sorted(commit.records, key=lambda item: item.kind == "Failed"):
+    for latest, commit in _dated(commits, now):
+        for record in _in_order(commit.records):
             state = states.get(record.cluster)
             if state and state.pointer.release == record.release:
                 states[record.cluster] = _recorded(state, record)
@@ -153,6 +159,20 @@ def facts(commits: Iterable[Commit], now: datetime) -> dict[str, Facts]:
                 began = latest if before or change.begins else None
                 states[cluster] = _moved(before, change.pointer, began)
     return {cluster: _facts(state) for cluster, state in states.items()}
+
+
+def _dated(commits: Iterable[Commit], now: datetime) -> Iterator[tuple[datetime | None, Commit]]:
+    """The commits, each with the latest time until then that is one."""
+    latest: datetime | None = None
+    for commit in commits:
+        if commit.at and commit.at <= now + SKEW:
+            latest = max(latest or commit.at, commit.at)
+        yield latest, commit
+
+
+def _in_order(found: Iterable[Record]) -> list[Record]:
+    """Of two that contradict each other, the one of failure comes last and counts."""
+    return sorted(found, key=lambda item: item.kind == "Failed")
 
 
 def _recorded(state: _State, record: Record) -> _State:
@@ -200,3 +220,57 @@ def _facts(state: _State) -> Facts:
         if id != state.pointer.release
     }
     return Facts(state.pointer.release, state.promoted, state.reverted, proofs)
+
+
+# What a decision looks at
+
+
+def merged(commits: Iterable[Commit], now: datetime) -> Iterator[Merged]:
+    """The commits of one app that moved pointers of it, or that carry out decisions; oldest first.
+
+    What a commit records counts only with a decision of the bot, and only of clusters that had the release until
+    then. Where no time is known, it is `now`: so no older evidence is let in.
+    """
+    had: dict[str, str] = {}
+    for at, commit in _dated(commits, now):
+        moves = tuple(_moves(commit))
+        known = _in_order(commit.records) if commit.landing else []
+        proofs = tuple(_proof(item) for item in known if had.get(item.cluster) == item.release)
+        for cluster, change in commit.changes.items():
+            had.pop(cluster, None)
+            if change.pointer:
+                had[cluster] = change.pointer.release
+        if moves or proofs or commit.landing:
+            yield _merged(commit, commit.landing, at or now, moves, proofs)
+
+
+def _merged(
+    commit: Commit, said: Landing | None, at: datetime, moves: tuple[Move, ...], proofs: tuple[Proved, ...]
+) -> Merged:
+    if said is None:
+        return Merged(commit=commit.id, at=at, by="person", moves=moves)
+    return Merged(
+        commit=commit.id, at=at, kind=said.kind, release=said.release, wave=said.wave, moves=moves,
+        proofs=proofs, ends=said.ends, bars=said.bars, owes=said.owes, approvedBy=said.approvedBy,
+    )  # fmt: skip
+
+
+def moves(changes: Mapping[str, Change]) -> Iterator[Move]:
+    """The pointers that changes moved; a new fallback alone, or other live settings, move nothing."""
+    for cluster, change in sorted(changes.items()):
+        before = change.before.release if change.before else None
+        after, fallback = change.pointer or (None, None)
+        if before != after:
+            yield Move(cluster=cluster, from_=before, to=after, fallback=fallback)
+
+
+def _moves(commit: Commit) -> Iterator[Move]:
+    """Where the history begins nothing is known of what was before: an import of a repository moves nothing."""
+    return iter(()) if commit.root else moves(commit.changes)
+
+
+def _proof(record: Record) -> Proved:
+    return Proved(
+        cluster=record.cluster, release=record.release, kind=record.kind, basis=record.basis,
+        reason=record.reason, since=record.since, hash=record.hash,
+    )  # fmt: skip
