@@ -10,6 +10,7 @@ from types import TracebackType
 
 from rig import tools
 from rig.cluster import Cluster, Etcd, NodeSpec
+from rig.gitea import Gitea
 from rig.metrics import Prometheus
 from rig.processes import Supervisor
 from rig.traffic import Mesh
@@ -28,6 +29,7 @@ class Rig:
         self.clusters: list[Cluster] = []
         self.meshes: dict[str, Mesh] = {}
         self.prometheus: Prometheus | None = None
+        self.gitea: Gitea | None = None
         self._etcd: Etcd | None = None
         atexit.register(self.close)
 
@@ -71,6 +73,12 @@ class Rig:
             self.prometheus = Prometheus.start(self.supervisor, self.directory / "prometheus")
         return self.prometheus
 
+    def start_gitea(self) -> Gitea:
+        """Start the one forge of this rig, or return it."""
+        if self.gitea is None:
+            self.gitea = Gitea.start(self.supervisor)
+        return self.gitea
+
     def start_mesh(self, cluster: Cluster) -> Mesh:
         """Start pilot and Envoys for a cluster, or return them."""
         if cluster.name not in self.meshes:
@@ -86,5 +94,8 @@ class Rig:
         if self.prometheus:
             self.prometheus = None
         self.supervisor.stop_all()
+        if self.gitea:
+            self.gitea.close()
+            self.gitea = None
         for bulk in ("etcd", "prometheus/data"):
             shutil.rmtree(self.directory / bulk, ignore_errors=True)

@@ -24,6 +24,8 @@ NEEDED = {
     "prometheus": "apt-get update && apt-get install prometheus",
     "openssl": "apt-get update && apt-get install openssl",
     "git": "apt-get update && apt-get install git",
+    "gcc": "apt-get update && apt-get install gcc libc6-dev",
+    "setpriv": "apt-get update && apt-get install util-linux",
 }
 BUILD_FLAGS = ("-trimpath", "-ldflags=-s -w")
 
@@ -35,6 +37,8 @@ class Tool:
     name: str
     module: str
     package: str
+    tags: str = ""
+    """Build tags; with C, since what asks for them (SQLite) is written in it."""
 
 
 TOOLS = (
@@ -59,6 +63,7 @@ TOOLS = (
     ),
     Tool("pilot-discovery", "istio", "istio.io/istio/pilot/cmd/pilot-discovery"),
     Tool("istioctl", "istio", "istio.io/istio/istioctl/cmd/istioctl"),
+    Tool("gitea", "gitea", "code.gitea.io/gitea", "sqlite sqlite_unlock_notify"),
 )
 
 
@@ -151,8 +156,9 @@ def _build_one(tool: Tool) -> float:
         "go",
         "build",
         *BUILD_FLAGS,
+        *(["-tags", tool.tags] if tool.tags else []),
         "-o",
         BIN / tool.name,
     ]
-    run([*command, tool.package], cwd=MODULES / tool.module, env={"CGO_ENABLED": "0"})
+    run([*command, tool.package], cwd=MODULES / tool.module, env={"CGO_ENABLED": "1" if tool.tags else "0"})
     return time.monotonic() - start
