@@ -142,10 +142,11 @@ def stranger(name: str) -> Problem:
 def nearest(verdict: Verdict) -> NearestMetric | None:
     """The metric nearest to its rollback threshold, of all runs that the verdict rests on; None without a number."""
     measured = (metric for run in verdict.evidence.runs for metric in run.metrics)
-    return min(filter(None, map(_near, measured)), key=lambda item: item.distance, default=None)
+    return min(filter(None, map(near, measured)), key=lambda item: item.distance, default=None)
 
 
-def _near(metric: MetricEvidence) -> NearestMetric | None:
+def near(metric: MetricEvidence) -> NearestMetric | None:
+    """How near one metric is to its threshold; None without a number."""
     value = number(metric.value)
     if value is None:
         return None

@@ -40,6 +40,7 @@ usage: canaryfleet COMMAND [options]
   build     print the final objects of an app on a cluster
   status    say what runs where, by wave, and what is true of it
   report    push a signed status of the cluster that this runs in
+  explain   decide a recorded decision again, and say what would change it
   rbac      print what a cluster has to allow, so that it can be read
   schema    write the JSON Schemas that editors use
 
@@ -515,6 +516,37 @@ def _report(given: list[str]) -> int:
     return _exit(found.findings)
 
 
+def _explain(given: list[str]) -> int:
+    parser = _parser(
+        "explain",
+        "Decide a recorded decision again: is it the same, what decided it, and what would have to change for another?",
+    )
+    parser.add_argument(
+        "record",
+        metavar="NUMBER|FILE|HASH|-",
+        help="a pull request of the bot, a file with its text or a record, a record's hash, or standard input",
+    )
+    parser.add_argument(
+        "--input",
+        action="store_true",
+        help="print what was decided on, as JSON: change it, and explain it again",
+    )
+    options = _parse(parser, given)
+    from canaryfleet import explain, output
+    from canaryfleet.record import canonical
+
+    loaded = explain.load(options.record, lambda: _tree(options.root))
+    if options.input:
+        sys.stdout.write(canonical(loaded.record).decode() + "\n")
+        return EXIT_OK
+    found = explain.explain(loaded)
+    if options.output == "json":
+        output.print_json(explain.data(found))
+    else:
+        print(explain.text(found))
+    return EXIT_FINDINGS if found.differences else EXIT_OK
+
+
 def _rbac(given: list[str]) -> int:
     parser = _parser(
         "rbac",
@@ -525,13 +557,18 @@ def _rbac(given: list[str]) -> int:
     who = parser.add_mutually_exclusive_group()
     who.add_argument("--user", metavar="NAME", help="for this user, instead of a service account")
     who.add_argument("--group", metavar="NAME", help="for this group of users")
+    parser.add_argument(
+        "--bot",
+        action="store_true",
+        help="the bot runs on this cluster too: its replicas share apps by Leases",
+    )
     options = _parse(parser, given)
     from canaryfleet import rbac, status
 
     found = status.plan(_tree(options.root), options.apps)
     _show(found.findings, as_json=False)
     reader = rbac.user(options.user) if options.user else rbac.group(options.group) if options.group else None
-    sys.stdout.write(rbac.text(status.questions(found), reader))
+    sys.stdout.write(rbac.text(status.questions(found), reader, bot=options.bot))
     return _exit(found.findings)
 
 
@@ -566,6 +603,7 @@ COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "build": _build,
     "status": _status,
     "report": _report,
+    "explain": _explain,
     "rbac": _rbac,
     "schema": _schema,
 }

@@ -7,6 +7,7 @@ the gate refuses it in people's pull requests, and it counts only in a commit th
 the bot writes for that app.
 """
 
+import re
 from typing import Annotated
 
 import msgspec
@@ -21,6 +22,8 @@ AUTHOR = "canaryfleet"  # the bot's identity in Git: who else commits on its bra
 EMAIL = "canaryfleet@users.noreply.invalid"
 WORD = "Canaryfleet-Decision: "
 LONGEST = 200_000  # characters; a rollback that ends and bars everything is far from it
+# Such characters stand in strings only, where JSON has another way to write them.
+_ACTED_ON = re.compile(r"[@#]|(?<=:)/(?=/)|(?<=GH)-(?=[0-9])", re.IGNORECASE)
 _SHA256 = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
 
 
@@ -48,8 +51,12 @@ def of(decision: Decision, approved_by: tuple[str, ...] = (), record: str | None
 
 
 def line(landing: Landing) -> str:
-    """The line of a commit's message: ASCII, without line ends whatever people have written."""
-    return WORD + canonical_json(msgspec.to_builtins(landing)).decode()
+    """The line of a commit's message: ASCII, without line ends whatever people have written.
+
+    Nor with what a forge acts on in a message: `@ann` calls somebody, and `fixes #12` closes something.
+    """
+    text = canonical_json(msgspec.to_builtins(landing)).decode()
+    return WORD + _ACTED_ON.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def read(message: str) -> Landing | None:
