@@ -272,6 +272,18 @@ def _logged(tokens: Iterator[bytes], below: str) -> Iterator[Logged]:
         yield item
 
 
+def ahead(root: str | os.PathLike[str], ids: Iterable[str], without: Iterable[str]) -> set[str]:
+    """Those of some commits, and of all before them, that are in the history of none of the refs `without`.
+
+    Nothing is fetched. Raises `Problems`: CF025, CF026.
+    """
+    names = list(without)
+    for name in names:
+        _check(name)
+    asked = [*ids, *(f"^{name}" for name in names)]
+    return set(run(root, ["rev-list", "--stdin"], stdin=_lines(asked), offline=True).decode().split())
+
+
 def refs(root: str | os.PathLike[str], *prefixes: str) -> dict[str, str]:
     """Object id by name of the refs below some prefixes that end with `/`. Raises `Problems` CF025."""
     printed = run(root, ["for-each-ref", "--format=%(refname) %(objectname)", *prefixes])

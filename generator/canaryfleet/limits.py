@@ -66,9 +66,9 @@ def judge(facts: Facts, moves: Sequence[Move], *, live: bool) -> list[Reason]:
 
 
 def unreadable(situation: Situation) -> Iterator[Reason]:
-    """That promotion.yaml can't be read: nobody knows what it bars and holds, so it holds everything."""
+    """That a file that may bar or hold something can't be read: so it holds everything."""
     if situation.unreadable is not None:
-        what = f"promotion.yaml can't be read, so it may hold anything: {situation.unreadable}"
+        what = f"what may hold it can't be read: {situation.unreadable}"
         yield Reason(code="promotion-unreadable", message=what, remedy="repair it", alarm=True)
 
 

@@ -335,9 +335,7 @@ def load_app(tree: Tree, name: str, read: Mapping[str, Release] = MappingProxyTy
     for cluster, item in committed.items():
         found = overlay.pointer(item.data)
         if found is None:
-            raise problem(
-                Place(item.path), "CF164", "this overlay points at no release", "restore it from Git"
-            )
+            raise Problems([_pointless(item.path)])
         pointers[cluster] = found
     named = {id for pointer in pointers.values() for id in pointer if id}
     there = {id for id in named if tree.exists(join(OVERLAYS, name, "releases", id, "release.yaml"))}
@@ -352,6 +350,49 @@ def load_app(tree: Tree, name: str, read: Mapping[str, Release] = MappingProxyTy
                 )
     releases = {id: read.get(id) or release(tree, name, id) for id in sorted(named)}
     return App(name, committed, pointers, releases)
+
+
+def survey(tree: Tree, name: str, findings: list[Finding]) -> App:
+    """The app as far as it can be read, with every release in the tree; what is wrong is added to `findings`.
+
+    Pointers may name releases that are not there.
+    """
+    committed: dict[str, Committed] = {}
+    pointers: dict[str, Pointer] = {}
+    for cluster in _visible(tree.list(_overlays(name))):
+        path = overlay_path(name, cluster)
+        data = _collect(findings, lambda path=path: tree.read(path))  # type: ignore[misc]
+        found = overlay.pointer(data) if data is not None else None
+        if data is None or found is None:
+            if data is not None:
+                findings.append(_pointless(path))
+            continue
+        committed[cluster], pointers[cluster] = Committed(path, data), found
+    releases: dict[str, Release] = {}
+    for each in _visible(release_names(tree, name)):
+        read = _collect(findings, lambda each=each: release(tree, name, each))  # type: ignore[misc]
+        if read is not None:
+            releases[each] = read
+    return App(name, committed, pointers, releases)
+
+
+def _pointless(path: str) -> Finding:
+    return Finding(Place(path), "CF164", "this overlay points at no release", "restore it from Git")
+
+
+def spec(tree: Tree, app: str) -> Spec:
+    """The app's spec with everything that it names. Raises Problems."""
+    return _spec(tree, app, {})
+
+
+def policy_of(tree: Tree, app: str) -> Canary:
+    """The app's spec by itself, without the files that it names. Raises Problems."""
+    path = join(SPECS, app, "canary.yaml")
+    found, document = _model(tree, path, Canary)
+    if found.metadata.name != app:
+        said = f"the folder is named {app}, the app {found.metadata.name}"
+        raise problem(document.place(("metadata", "name")), "CF017", said, "give both the same name")
+    return found
 
 
 def candidate(tree: Tree, app: str) -> str | None:

@@ -1,6 +1,6 @@
 """`status`: what Git points at, what is seen of it, and what is true of it."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import NamedTuple
@@ -15,7 +15,7 @@ from canaryfleet.errors import Finding, Place, Problems, problem
 from canaryfleet.files import Tree
 from canaryfleet.history import Facts
 from canaryfleet.models.cluster import Access, Cluster
-from canaryfleet.models.observation import Read, Sighting, Subject
+from canaryfleet.models.observation import Observation, Read, Sighting, Subject, Verdict
 from canaryfleet.models.release import Release
 from canaryfleet.models.status import ClusterStatus, Status
 from canaryfleet.nearest import nearest
@@ -26,13 +26,15 @@ from canaryfleet.verdict import Expected, judge
 class Plan(NamedTuple):
     """What Git says of the apps and clusters that are asked about, and what of it could not be read.
 
-    `past`: what its history says, by app and cluster, for those who have asked for it.
+    `past`: what its history says, by app and cluster, for those who have asked for it. `left`: clusters that an
+    app had and that are asked whether it is gone.
     """
 
     apps: Mapping[str, App]
     clusters: Mapping[str, Cluster]
     findings: Sequence[Finding]
     past: Mapping[str, Mapping[str, Facts]] = MappingProxyType({})
+    left: Mapping[str, Collection[str]] = MappingProxyType({})
 
 
 def plan(tree: Tree, apps: Iterable[str] = ()) -> Plan:
@@ -77,6 +79,8 @@ def targets(found: Plan) -> list[Target]:
         for name, pointer in app.pointers.items():
             subject = _subject(app, app.releases[pointer.release])
             questions.setdefault(name, []).append(Question(app.name, subject.namespace, reads(subject)))
+        for name, subject in _leaving(found, app):
+            questions.setdefault(name, []).append(Question(app.name, subject.namespace, reads(subject)))
     return [
         Target(found.clusters[name], asked) for name, asked in questions.items() if name in found.clusters
     ]
@@ -104,17 +108,42 @@ def look(source: Source, wanted: Iterable[Target], timeout: float) -> Iterator[S
         yield replace(sighting, apps=tuple(map(reduced, sighting.apps)))
 
 
-def rows(found: Plan, sighting: Sighting) -> Iterator[tuple[Seat, ClusterStatus]]:
+class Seen(NamedTuple):
+    """One app on one cluster that was looked at. `expected` and `verdict`: of one that it is pointed at."""
+
+    seat: Seat
+    observation: Observation
+    expected: Expected | None = None
+    verdict: Verdict | None = None
+
+
+def seen(found: Plan, sighting: Sighting) -> Iterator[Seen]:
     """What is true of each app on a cluster that was looked at, as of the time when it was."""
     for app in found.apps.values():
-        pointer = app.pointers.get(sighting.cluster)
-        if pointer is None:
-            continue
-        release = app.releases[pointer.release]
-        expected = _expected(found, app, sighting.cluster)
-        observation = observe(sighting, _subject(app, release))
-        verdict = judge(observation, expected, now=sighting.ended)
-        yield Seat(app.name, sighting.cluster), board.seen(pointer, sighting, observation, verdict)
+        seat, pointer = Seat(app.name, sighting.cluster), app.pointers.get(sighting.cluster)
+        if pointer is not None:
+            expected = _expected(found, app, sighting.cluster)
+            observation = observe(sighting, _subject(app, expected.release))
+            yield Seen(seat, observation, expected, judge(observation, expected, now=sighting.ended))
+        for name, subject in _leaving(found, app):
+            if name == sighting.cluster:
+                yield Seen(seat, observe(sighting, subject))
+
+
+def _leaving(found: Plan, app: App) -> Iterator[tuple[str, Subject]]:
+    """Clusters from which an app is going, and how it is recognised there; names and selectors never change."""
+    some = app.candidate or next(iter(app.releases.values()), None)
+    if some is not None:
+        subject = _subject(app, some)
+        yield from ((name, subject) for name in found.left.get(app.name, ()) if name not in app.pointers)
+
+
+def rows(found: Plan, sighting: Sighting) -> Iterator[tuple[Seat, ClusterStatus]]:
+    """The same as a status shows it, of what Git points at."""
+    for item in seen(found, sighting):
+        if item.verdict is not None:
+            pointer = found.apps[item.seat.app].pointers[sighting.cluster]
+            yield item.seat, board.seen(pointer, sighting, item.observation, item.verdict)
 
 
 def _expected(found: Plan, app: App, name: str) -> Expected:

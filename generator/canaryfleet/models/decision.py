@@ -163,7 +163,9 @@ class Situation(Model, frozen=True, kw_only=True):
     releases: Annotated[dict[str, ReleaseFacts], Meta(description="Releases in the tree.")] = {}
     pointers: dict[str, Pointed] = {}
     promotion: Promotion | None = None
-    unreadable: Annotated[str | None, Meta(description="Why promotion.yaml can't be read.")] = None
+    unreadable: Annotated[
+        str | None, Meta(description="Why promotion.yaml, or what else may hold the app, can't be read.")
+    ] = None
     verdicts: dict[str, Verdict] = {}
     carried: Annotated[
         dict[str, Time], Meta(description="Since when the live Rollout carries the release it is pointed at.")
