@@ -13,12 +13,13 @@ from types import FrameType
 from rig import fleet, tools
 from rig.kube import Kube, Object
 from rig.manifests import apply_path
-from rig.processes import resources
+from rig.processes import die_with_parent, resources
 from rig.rollouts import describe, get_rollout, observed, phase
 from rig.session import Rig
 from rig.waiting import RigError, WaitTimeoutError, wait_until
 
 SETTLED = ("Healthy", "Degraded", "Paused")
+INTERRUPTED = 130
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -28,16 +29,21 @@ def main(argv: list[str] | None = None) -> int:
     if others and arguments.run is not test:
         parser.error(f"unrecognized arguments: {' '.join(others)}")
     arguments.others = others
+    _heed_signals()
     try:
         code: int = arguments.run(arguments)
     except RigError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return INTERRUPTED
     return code
 
 
 def build(arguments: argparse.Namespace) -> int:
     """Build the programs that are missing, or those named."""
+    tools.require()
     for name, seconds in tools.build(arguments.names or None).items():
         print(f"{name}: {seconds:.0f} s")
     return 0
@@ -45,8 +51,7 @@ def build(arguments: argparse.Namespace) -> int:
 
 def up(arguments: argparse.Namespace) -> int:
     """Start the fleet and keep it until interrupted."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, _interrupt)
+    tools.require()
     start = time.monotonic()
     with contextlib.suppress(KeyboardInterrupt), Rig() as rig:
         running = fleet.start(rig)
@@ -68,8 +73,6 @@ def up(arguments: argparse.Namespace) -> int:
 
 def test(arguments: argparse.Namespace) -> int:
     """Build what is missing, start the fleet, run pytest on it, and end everything."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, _interrupt)
     tools.require()
     for name, seconds in tools.build().items():
         print(f"built {name} in {seconds:.0f} s", flush=True)
@@ -82,7 +85,7 @@ def test(arguments: argparse.Namespace) -> int:
             rig.supervisor.check()
             print(f"tests: {time.monotonic() - start:.0f} s in all; {resources(rig.supervisor)}")
         except KeyboardInterrupt:
-            return 130
+            return INTERRUPTED
         finally:
             fleet.stopped()
     return code
@@ -90,7 +93,7 @@ def test(arguments: argparse.Namespace) -> int:
 
 def _pytest(arguments: list[str]) -> int:
     """pytest in a session of its own, ended with us: a Ctrl-C reaches it once."""
-    command = [sys.executable, "-m", "pytest", *arguments]
+    command = [*die_with_parent(), sys.executable, "-m", "pytest", *arguments]
     with subprocess.Popen(command, start_new_session=True) as child:
         try:
             return child.wait()
@@ -136,6 +139,13 @@ def _cluster(name: str) -> Kube:
     if name not in members:
         raise RigError(f"no cluster {name}; there are: {', '.join(members)}")
     return members[name].kube
+
+
+def _heed_signals() -> None:
+    """Let what ends a program end it in order; a hangup that is ignored (nohup) stays ignored."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, _interrupt)
 
 
 def _interrupt(signum: int, frame: FrameType | None) -> None:

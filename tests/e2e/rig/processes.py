@@ -2,6 +2,7 @@
 
 import os
 import resource
+import signal
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
@@ -71,10 +72,35 @@ def run(
         text=True,
         check=False,
     )
-    if done.returncode:
+    return _printed(argv, done.returncode, done.stdout, done.stderr)
+
+
+def run_family(argv: Argv, cwd: Path, env: Mapping[str, str]) -> str:
+    """`run` for a program that starts others (compilers): when this is interrupted, all of them end."""
+    with subprocess.Popen(
+        [*die_with_parent(), *map(str, argv)],
+        cwd=cwd,
+        env={**os.environ, **env},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as child:
+        try:
+            stdout, stderr = child.communicate()
+        except BaseException:
+            os.killpg(child.pid, signal.SIGKILL)
+            raise
+    return _printed(argv, child.returncode, stdout, stderr)
+
+
+def _printed(argv: Argv, code: int, stdout: str, stderr: str) -> str:
+    if code:
         words = " ".join(str(word) for word in argv[:8])
-        raise RigError(f"{words}: {done.stderr.strip()[-2000:]}")
-    return done.stdout
+        said = stderr.strip() or stdout.strip()  # `go mod download -json` says it on the latter
+        raise RigError(f"{words}: {said[-2000:]}")
+    return stdout
 
 
 class Supervisor:
@@ -97,7 +123,7 @@ class Supervisor:
     ) -> Process:
         """Start a program with its output in `<logs>/<name>.log`."""
         log = self.logs / f"{name}.log"
-        command = [*_die_with_parent(), *map(str, argv)]
+        command = [*die_with_parent(), *map(str, argv)]
         with log.open("ab") as output:
             popen = subprocess.Popen(
                 command,
@@ -132,7 +158,8 @@ class Supervisor:
         self.processes.clear()
 
 
-def _die_with_parent() -> list[str]:
+def die_with_parent() -> list[str]:
+    """What stands before a command that is to get SIGTERM when this process ends, however it does."""
     setpriv = which("setpriv")
     return [setpriv, "--pdeathsig", "TERM", "--"] if setpriv else []
 

