@@ -10,6 +10,7 @@ app.until_aborted()
 
 import contextlib
 import copy
+import http.client
 import itertools
 import json
 import os
@@ -636,7 +637,7 @@ class App:
                         return
                     if event["type"] in {"ADDED", "MODIFIED", "DELETED"}:
                         self._note(kind, event)
-            except (OSError, ValueError):
+            except (OSError, ValueError, http.client.HTTPException):
                 time.sleep(0.2)
 
     def _note(self, kind: str, event: Object) -> None:

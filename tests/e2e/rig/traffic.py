@@ -5,6 +5,7 @@ the same template hash becomes one little HTTP server and one WorkloadEntry with
 Services and DestinationRule subsets select it just as they would select the pods.
 """
 
+import http.client
 import json
 import socketserver
 import threading
@@ -150,7 +151,7 @@ class Mesh:
     def close(self) -> None:
         """End the threads; the programs belong to the supervisor."""
         self._closed.set()
-        for backend in self.backends.values():
+        for backend in tuple(self.backends.values()):  # the thread may still be at work
             backend.close()
 
     def _start_envoy(self, supervisor: Supervisor, name: str, node: Object) -> None:
@@ -179,7 +180,7 @@ class Mesh:
         while not self._closed.is_set():
             try:
                 self._follow_pods()
-            except (RigError, OSError, ValueError) as error:
+            except (RigError, OSError, ValueError, http.client.HTTPException) as error:
                 self.sync_error = str(error)
                 self._closed.wait(RETRY_SECONDS)
 
