@@ -126,6 +126,8 @@ def test_another_metric_server_in_mid_canary_is_asked_by_the_next_analysis_and_s
     assert arguments["prometheus-address"] == address
     background = app.runs("Background", canary)
     assert len(background) == 1, "the background analysis began anew"
+    arguments = {one["name"]: one.get("value") for one in background[0]["spec"]["args"]}
+    assert arguments["prometheus-address"] == app.fleet.prometheus
     app.until_healthy()
     assert app.stable == canary
 

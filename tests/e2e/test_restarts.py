@@ -1,11 +1,11 @@
 """The controller is killed and comes back: nothing is skipped, repeated or forgotten."""
 
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 from app import ANALYSIS, App, measurements
+from rig import Fleet
 from rig.cluster import start_controller
 from rig.kube import Object
 from rig.processes import Process, Supervisor
@@ -52,9 +52,9 @@ class Controller:
 
 
 @pytest.fixture
-def controlled(make_app: Make, tmp_path: Path) -> Iterator[Callable[..., tuple[App, Controller]]]:
+def controlled(make_app: Make, fleet: Fleet) -> Iterator[Callable[..., tuple[App, Controller]]]:
     """Make an app with a controller of its own, and its first release Healthy."""
-    supervisor = Supervisor(tmp_path / "controllers")
+    supervisor = Supervisor(fleet.logs)  # where a failure says that the programs' logs are
 
     def make(**changes: Any) -> tuple[App, Controller]:
         app = make_app(**{"exposure__steps": STEPS, "analysis": SLOW, **changes})
