@@ -191,7 +191,7 @@ def too_much(facts: Facts, release: ReleaseFacts, cluster: str) -> Reason | None
             f"{under_way} other apps are under way on {cluster}, and it allows {site.maxConcurrentCanaries}"
         )
         return _reason("max-canaries", said, (cluster,), "wait for them")
-    for resource, most in site.resources.items():
+    for resource, most in sorted(site.resources.items()):
         rest = sum(load.takes.get(resource, 0) for load in site.others)
         wanted = member.takes.get(resource, 0) + _kept(facts, release, cluster, resource)
         if wanted and rest + wanted > most:
