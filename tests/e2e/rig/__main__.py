@@ -3,6 +3,7 @@
 import argparse
 import contextlib
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -52,6 +53,7 @@ def build(arguments: argparse.Namespace) -> int:
 def up(arguments: argparse.Namespace) -> int:
     """Start the fleet and keep it until interrupted."""
     tools.require()
+    fleet.refuse_a_second()
     start = time.monotonic()
     with contextlib.suppress(KeyboardInterrupt), Rig() as rig:
         running = fleet.start(rig)
@@ -61,6 +63,12 @@ def up(arguments: argparse.Namespace) -> int:
             print(f"    a proxy as a pod in the mesh has it http://127.0.0.1:{member.client.proxy_port}")
         print(f"prometheus: {running.prometheus}, scrapes what stands in {running.targets}")
         print(f"logs: {running.logs}")
+        print("to try it, in another terminal, from tests/e2e:")
+        print("    ../../.venv/bin/python -m rig apply ../../overlays/mcp-tools/clusters/eu-west-1a")
+        kubectl = shlex.join([str(tools.kubectl()), "--kubeconfig", str(running.members[0].kube.kubeconfig)])
+        print(f"    {kubectl} get rollouts,analysisruns,pods --all-namespaces")
+        gateway = f"http://127.0.0.1:{running.members[0].client.gateway_port}"
+        print(f"    curl -H 'Host: tools.acme.example' {gateway}")
         print(f"up after {time.monotonic() - start:.1f} s; interrupt to end", flush=True)
         try:
             while True:
@@ -78,6 +86,7 @@ def test(arguments: argparse.Namespace) -> int:
         print(f"built {name} in {seconds:.0f} s", flush=True)
     start = time.monotonic()
     with Rig() as rig:
+        os.environ[fleet.STATE] = str(rig.directory / "fleet.json")  # its own: other fleets may be up
         try:
             running = fleet.start(rig)
             print(f"fleet up after {time.monotonic() - start:.1f} s; logs: {running.logs}", flush=True)

@@ -14,7 +14,8 @@ from rig.metrics import Exporter, query, scraped
 from rig.session import Rig
 from rig.waiting import RigError
 
-STATE = "current.json"
+STATE = "CANARYFLEET_E2E_FLEET"
+"""The environment variable with the file that says where a fleet is, if not where `make fleet` writes it."""
 CLUSTERS = ("1.10", "1.9", "1.10")
 """Argo Rollouts in each cluster: the newest two minor releases."""
 
@@ -75,25 +76,25 @@ def start(rig: Rig) -> Fleet:
             for cluster, mesh in zip(clusters, meshes, strict=True)
         ),
     )
-    (tools.RUN / STATE).write_text(json.dumps(asdict(fleet), indent=2, default=str))
+    _note().write_text(json.dumps(asdict(fleet), indent=2, default=str))
     return fleet
 
 
 def stopped() -> None:
-    """Take the note of a running fleet away."""
-    (tools.RUN / STATE).unlink(missing_ok=True)
+    """Take the note of this process's fleet away."""
+    path = _note()
+    if path.exists() and json.loads(path.read_text())["pid"] == os.getpid():
+        path.unlink()
 
 
 def attach() -> Fleet:
     """The fleet that another process started."""
-    path = tools.RUN / STATE
+    path = _note()
     if not path.exists():
         raise RigError("no fleet is up: `make fleet` starts one, `make e2e` one for itself")
     state = json.loads(path.read_text())
-    try:
-        os.kill(state["pid"], 0)
-    except OSError as error:
-        raise RigError(f"the fleet of {path} is gone; remove the file, or `make fleet`") from error
+    if not _lives(state["pid"]):
+        raise RigError(f"the fleet of {path} is gone; remove the file, or `make fleet`")
     members = tuple(_member(member) for member in state.pop("members"))
     return Fleet(
         pid=state["pid"],
@@ -102,6 +103,27 @@ def attach() -> Fleet:
         targets=Path(state["targets"]),
         members=members,
     )
+
+
+def refuse_a_second() -> None:
+    """Raise if a fleet for a person to play with is up already."""
+    path = _note()
+    if path.exists() and _lives(pid := json.loads(path.read_text())["pid"]):
+        raise RigError(f"a fleet is up already (process {pid}, {path})")
+
+
+def _note() -> Path:
+    return Path(os.environ.get(STATE, tools.RUN / "current.json"))
+
+
+def _lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass  # it is somebody else's
+    return True
 
 
 def _member(state: dict[str, Any]) -> Member:
