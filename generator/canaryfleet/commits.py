@@ -65,6 +65,18 @@ def fetch(root: Root, remote: Remote, branches: Sequence[str], refs: Sequence[st
         _remote(root, remote, words, [f"+{name}:{name}" for name in refs])
 
 
+def fetch_head(root: Root, remote: Remote, number: int, branch: str) -> None:
+    """Bring the head of somebody's pull request, which may be of a fork; no ref names it afterwards.
+
+    GitHub and Gitea have it under the pull request's number. Raises `Problems` CF025 if it is nowhere.
+    """
+    words = ["fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--no-recurse-submodules", "--refmap="]
+    try:
+        _remote(root, remote, words, [f"refs/pull/{number}/head"])
+    except Problems:
+        _remote(root, remote, words, [HEADS + branch])
+
+
 def push(
     root: Root, remote: Remote, branch: str, id: str | None, expected: str | None, also: Sequence[str] = ()
 ) -> Pushed:

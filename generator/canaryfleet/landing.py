@@ -20,7 +20,8 @@ from canaryfleet.models.promotion import Bar
 
 AUTHOR = "canaryfleet"  # the bot's identity in Git: who else commits on its branches has touched them
 EMAIL = "canaryfleet@users.noreply.invalid"
-WORD = "Canaryfleet-Decision: "
+PREFIX = "Canaryfleet-"
+WORD = f"{PREFIX}Decision: "
 LONGEST = 200_000  # characters; a rollback that ends and bars everything is far from it
 # Such characters stand in strings only, where JSON has another way to write them.
 _ACTED_ON = re.compile(r"[@#]|(?<=:)/(?=/)|(?<=GH)-(?=[0-9])", re.IGNORECASE)
@@ -68,3 +69,8 @@ def read(message: str) -> Landing | None:
         return msgspec.json.decode(found[0].removeprefix(WORD), type=Landing, strict=True)
     except (msgspec.DecodeError, ValueError, RecursionError):
         return None
+
+
+def is_ours(line: str) -> bool:
+    """True for a line that only the bot may write into a message, however it is spelled."""
+    return line.strip().lower().startswith(PREFIX.lower())

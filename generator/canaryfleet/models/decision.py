@@ -188,6 +188,8 @@ Code = Literal[
     # limits
     "max-concurrency", "max-failures", "max-canaries", "capacity", "unknown-to-release",
     "to-nothing", "still-needed", "pointer-removed", "has-all",
+    # somebody's pull request, to the gate
+    "conflicts", "forged",
     # people
     "declined", "touched", "approval-missing", "changes-requested", "by-hand", "excused", "retiring",
     # the forge

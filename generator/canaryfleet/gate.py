@@ -1,0 +1,157 @@
+"""`canaryfleet gate`: the limits of the bot as a required status of everybody's pull requests.
+
+What is judged is the tree that merging would produce, with the evidence of now; so it is asked again as time
+passes. It may be merged as far as the limits go: whether it should be is for its reviewers.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import NamedTuple
+
+from msgspec.structs import replace
+
+from canaryfleet import commits, git, landing, limits, repo
+from canaryfleet.models.decision import Code, Pointed, Reason, Situation
+from canaryfleet.models.forge import CommitStatus, PullRequest
+from canaryfleet.overlay import Pointer, pointer
+from canaryfleet.sight import Bot, Sight, look
+
+CONTEXT = "canaryfleet/limits"
+LONGEST = 140  # characters that a forge shows
+LARGEST = 1 << 20
+# What only has to be waited for; anything else has to be changed.
+PASSING: frozenset[Code] = limits.LIVE | {
+    "wave-incomplete", "under-way", "max-concurrency", "max-canaries", "capacity", "max-failures",
+}  # fmt: skip
+
+
+class Judged(NamedTuple):
+    """One pull request, and what merging it now would break, by app."""
+
+    number: int
+    head: str
+    reasons: Mapping[str, list[Reason]]
+
+    @property
+    def status(self) -> CommitStatus:
+        """What its head is marked with."""
+        found = [(app, reason) for app, reasons in self.reasons.items() for reason in reasons]
+        if not found:
+            return CommitStatus(context=CONTEXT, state="success", description="breaks no limit")
+        waits = all(reason.code in PASSING for _, reason in found)
+        app, first = next(item for item in found if waits or item[1].code not in PASSING)
+        more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
+        said = f"{app}: {first.message}" if app else first.message
+        said = said if len(said) + len(more) <= LONGEST else said[: LONGEST - len(more) - 1] + "…"
+        return CommitStatus(context=CONTEXT, state="pending" if waits else "failure", description=said + more)
+
+
+def every(bot: Bot, numbers: Iterable[int] = ()) -> list[Judged]:
+    """Judge all open pull requests of the default branch, or some of them, and set their statuses.
+
+    Raises `Problems`: what `look` raises, CF180, CF185 for a number that is no open pull request.
+    """
+    wanted = set(numbers)
+    with look(bot) as sight:
+        branch = sight.ground.fleet.defaultBranch
+        pulls = [item for item in bot.forge.everybody() if item.base == branch]
+        chosen = [item for item in pulls if not wanted or item.number in wanted]
+        found = [_pull(bot, sight, item) for item in chosen]
+    for item in found:
+        bot.forge.status(item.head, item.status)
+    return found
+
+
+def _pull(bot: Bot, sight: Sight, pull: PullRequest) -> Judged:
+    if not commits.has(bot.root, pull.head):
+        commits.fetch_head(bot.root, bot.forge.remote, pull.number, pull.branch)
+    ours = pull.author == bot.forge.me
+    reasons = judge(bot.root, sight, pull.head)
+    if not ours:
+        said = _forged(bot.root, sight.commit, pull)
+        reasons = {**reasons, "": said} if said else reasons
+    return Judged(pull.number, pull.head, reasons)
+
+
+def judge(root: str, sight: Sight, head: str) -> dict[str, list[Reason]]:
+    """What merging a commit into the default branch would break, by app. Raises `Problems` CF025."""
+    merged = commits.merged_tree(root, sight.commit, head)
+    if merged is None:
+        what = "it conflicts with the default branch"
+        return {"": [Reason(code="conflicts", message=what, remedy="merge or rebase it")]}
+    touched = {
+        path.split("/")[1]
+        for path in commits.changed(root, sight.commit, merged)
+        if path.startswith(f"{repo.OVERLAYS}/") and path.count("/") > 1
+    }
+    found = {app: list(_app(root, sight.situations.get(app), merged, app)) for app in sorted(touched)}
+    return {app: reasons for app, reasons in found.items() if reasons}
+
+
+def _app(root: str, situation: Situation | None, merged: str, app: str) -> Iterator[Reason]:
+    """One app whose generated files change."""
+    after = _read(root, merged, app)
+    lost = tuple(sorted(name for name, found in after.pointers.items() if found is None))
+    if lost:
+        what = "these overlays would point at no release"
+        yield Reason(code="to-nothing", message=what, remedy="restore them from Git", clusters=lost)
+    pointers = {
+        name: Pointed(release=found.release, fallback=found.fallback)
+        for name, found in after.pointers.items()
+        if found is not None
+    }
+    if situation is None:  # it is new: nothing but its own tree says anything about it
+        if pointers:
+            yield _unknown(app, sorted(pointers))
+        return
+    fresh = {
+        item.release for item in pointers.values() if item.release not in situation.releases
+    } & after.releases
+    unknown = [name for name, item in pointers.items() if item.release in fresh]
+    if unknown:
+        yield _unknown(next(iter(sorted(fresh))), unknown)
+    there = {id: facts for id, facts in situation.releases.items() if id in after.releases}
+    judged = {name: item for name, item in pointers.items() if name not in unknown}
+    before = {name: item for name, item in situation.pointers.items() if name not in unknown}
+    yield from limits.broken(replace(situation, pointers=before), judged, there)
+
+
+def _unknown(release: str, clusters: list[str]) -> Reason:
+    what = f"{release} is new with it, and clusters would be pointed at it at once"
+    remedy = "merge the release first; its waves, its limits and its proof are read from the default branch"
+    return Reason(code="no-release", message=what, remedy=remedy, clusters=tuple(clusters))
+
+
+class _After(NamedTuple):
+    """The pointers and the releases of an app in a tree; None: an overlay that points nowhere."""
+
+    pointers: Mapping[str, Pointer | None]
+    releases: frozenset[str]
+
+
+def _read(root: str, tree: str, app: str) -> _After:
+    names = git.tree_files(root, tree, f"{repo.OVERLAYS}/{app}")
+    parts = [(path.split("/")[2:], blob) for path, blob in names.items()]
+    overlays = {
+        words[1]: blob
+        for words, blob in parts
+        if len(words) == 3 and (words[0], words[2]) == ("clusters", "kustomization.yaml")
+    }
+    releases = frozenset(
+        words[1]
+        for words, _ in parts
+        if len(words) == 3 and (words[0], words[2]) == ("releases", "release.yaml")
+    )
+    content = git.blobs(root, set(overlays.values()), LARGEST)
+    return _After({name: pointer(content.get(blob, b"")) for name, blob in overlays.items()}, releases)
+
+
+def _forged(root: str, base: str, pull: PullRequest) -> list[Reason]:
+    """Lines that only the bot may write: a squash copies title, text and messages into the merged commit."""
+    words = ["log", "--no-mailmap", "--no-show-signature", "--format=%B", pull.head, f"^{base}", "--"]
+    said = git.run(root, words).decode(errors="replace")
+    texts = (said, pull.title, pull.body)
+    if not any(landing.is_ours(line) for text in texts for line in text.splitlines()):
+        return []
+    what = "a message or its text has a line that only the bot may write"
+    remedy = f"take out the lines that begin with {landing.PREFIX}"
+    return [Reason(code="forged", message=what, remedy=remedy)]

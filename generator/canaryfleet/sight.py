@@ -1,0 +1,70 @@
+"""What every run of the bot begins with: fetch, check the default branch out, and look at everything."""
+
+import contextlib
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import NamedTuple
+
+from canaryfleet import commits, git, repo, situation
+from canaryfleet.errors import Place, problem
+from canaryfleet.files import Tree
+from canaryfleet.forges import Forge
+from canaryfleet.models.decision import Situation
+from canaryfleet.models.forge import PullRequest
+from canaryfleet.situation import Evidence, Ground
+from canaryfleet.sources import Source
+
+BRANCHES = "canaryfleet/"  # `canaryfleet/<app>/<key>`: the bot's
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+class Bot(NamedTuple):
+    """Where a run works: the clone, the forge, and how clusters are read. `timeout`: seconds for each cluster."""
+
+    root: str
+    forge: Forge
+    source: Source
+    timeout: float = 10.0
+    clock: Callable[[], datetime] = _now
+
+
+class Sight(NamedTuple):
+    """What was seen at one time; `ground.tree` has the files of `commit` while it is looked at."""
+
+    commit: str
+    now: datetime
+    ground: Ground
+    evidence: Evidence
+    requests: Sequence[PullRequest]
+    situations: Mapping[str, Situation]
+
+
+@contextlib.contextmanager
+def look(bot: Bot, apps: Collection[str] | None = None) -> Iterator[Sight]:
+    """Everything as it is now, for all apps or some.
+
+    Git first and the forge last: what the forge says was merged and Git does not have yet, is known to be missing.
+    Raises `Problems`: CF025, CF180, CF182 and what is wrong with fleet.yaml.
+    """
+    commit = _fetch(bot)
+    with commits.worktree(bot.root, commit) as folder:
+        now = bot.clock()
+        ground = situation.survey(Tree(folder), commit, now)
+        evidence = situation.look(ground, bot.source, bot.timeout)
+        requests = bot.forge.requests(BRANCHES)
+        now = max(now, bot.clock())
+        situations = situation.read(ground, evidence, requests, bot.forge.me, now, apps)
+        yield Sight(commit, now, ground, evidence, requests, situations)
+
+
+def _fetch(bot: Bot) -> str:
+    """The default branch's commit, after it and the bot's branches were fetched."""
+    branch = repo.fleet(Tree(bot.root)).defaultBranch
+    commits.fetch(bot.root, bot.forge.remote, [branch, f"{BRANCHES}*"])
+    found = git.refs(bot.root, commits.TRACKED).get(commits.TRACKED + branch)
+    if found is None:
+        raise problem(Place("fleet.yaml"), git.FAILED, f"the repository has no branch {branch}")
+    return found
