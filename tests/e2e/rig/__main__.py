@@ -45,8 +45,7 @@ def main(argv: list[str] | None = None) -> int:
 def build(arguments: argparse.Namespace) -> int:
     """Build the programs that are missing, or those named."""
     tools.require()
-    for name, seconds in tools.build(arguments.names or None).items():
-        print(f"{name}: {seconds:.0f} s")
+    tools.build(arguments.names or None)
     return 0
 
 
@@ -82,8 +81,7 @@ def up(arguments: argparse.Namespace) -> int:
 def test(arguments: argparse.Namespace) -> int:
     """Build what is missing, start the fleet, run pytest on it, and end everything."""
     tools.require()
-    for name, seconds in tools.build().items():
-        print(f"built {name} in {seconds:.0f} s", flush=True)
+    tools.build()
     start = time.monotonic()
     with Rig() as rig:
         os.environ[fleet.STATE] = str(rig.directory / "fleet.json")  # its own: other fleets may be up

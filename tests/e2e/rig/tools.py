@@ -140,11 +140,13 @@ def module_dir(module: str, path: str) -> Path:
     return Path(found)
 
 
-def build(names: Iterable[str] | None = None) -> dict[str, float]:
-    """Build the named programs (by default those that are missing); seconds for each."""
-    wanted = set(names) if names is not None else {t.name for t in TOOLS if not _built(t)}
+def build(names: Iterable[str] | None = None) -> None:
+    """Build the named programs (by default those that are missing), and say so, since it takes minutes."""
+    wanted = [t for t in TOOLS if (t.name in names if names is not None else not _built(t))]
     BIN.mkdir(parents=True, exist_ok=True)
-    return {tool.name: _build_one(tool) for tool in TOOLS if tool.name in wanted}
+    for number, tool in enumerate(wanted, 1):
+        print(f"building {tool.name} ({number} of {len(wanted)})", flush=True)
+        print(f"built {tool.name} in {_build_one(tool):.0f} s", flush=True)
 
 
 def _built(tool: Tool) -> bool:
@@ -153,9 +155,8 @@ def _built(tool: Tool) -> bool:
 
 def _build_one(tool: Tool) -> float:
     start = time.monotonic()
-    unfinished = (
-        BIN / f".{tool.name}-{os.getpid()}"
-    )  # a build that is interrupted leaves nothing that looks built
+    # a build that is interrupted leaves nothing that looks built
+    unfinished = BIN / f".{tool.name}-{os.getpid()}"
     command: list[str | Path] = [
         "nice",
         "-n",
