@@ -5,7 +5,9 @@ import subprocess
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from canaryfleet.forges.local import Local
+from msgspec.structs import replace
+
+from canaryfleet.forges.local import Comment, Local
 
 BEGIN = datetime(2026, 11, 2, 9, tzinfo=UTC)
 
@@ -72,3 +74,14 @@ class Ground:
         return sh(Path(bare or self.bare), "log", "--first-parent", "--reverse", "--format=%s", branch).split(
             "\n"
         )
+
+    def comment(self, number: int, by: str, text: str) -> None:
+        """Somebody writes below a pull request."""
+        with self.local._locked():
+            held = self.local._one(number)
+            self.local._write(replace(held, comments=(*held.comments, Comment(by=by, text=text))))
+
+    def comments(self, number: int) -> list[str]:
+        """What the bot has written below a pull request."""
+        with self.local._locked():
+            return [said.text for said in self.local._one(number).comments if said.by == "canaryfleet"]
