@@ -94,3 +94,13 @@ def pytest_runtest_makereport(
             report.sections.append((f"{app.namespace} on {app.member.name}", app.story()))
             report.sections.append(("where", f"{app.dump(folder)}; programs' logs: {app.fleet.logs}"))
     return report
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """What the tests have measured on the way, such as how soon an abort reached the users."""
+    measured = {report.nodeid: report.user_properties for report in terminalreporter.getreports("passed")}
+    if any(measured.values()):
+        terminalreporter.section("measured")
+    for test, found in sorted(measured.items()):
+        for what, value in found:
+            terminalreporter.write_line(f"{test}: {what}: {value}")
