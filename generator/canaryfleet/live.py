@@ -147,6 +147,13 @@ def fit(live: Live, shape: LiveShape) -> Live:
     )
 
 
+def room(shape: LiveShape) -> frozenset[str]:
+    """The settings for which `fit` leaves room."""
+    full = Live(0, 0, 0, ("-",), ("-",), ("-",), "-", "-")
+    nothing = Live()._asdict()
+    return frozenset(name for name, value in fit(full, shape)._asdict().items() if value != nothing[name])
+
+
 class Patch(NamedTuple):
     """One patch of an overlay: its object (all that canaryfleet made, without a name), and values by path."""
 

@@ -4,13 +4,14 @@ from collections.abc import Collection
 from datetime import datetime
 from typing import NamedTuple
 
-from canaryfleet import overlay, pointing, repo
+from canaryfleet import pointing, repo
+from canaryfleet.content import Shelf, shelf, text
 from canaryfleet.errors import Place, problem
-from canaryfleet.live import Live, Settings, fit, resolve
+from canaryfleet.live import Live, Settings, resolve
 from canaryfleet.models.release import Release
 from canaryfleet.nearest import nearest
 from canaryfleet.overlay import Pointer
-from canaryfleet.render import Known, present_live
+from canaryfleet.render import Known
 from canaryfleet.repo import OVERLAYS, App
 
 
@@ -46,8 +47,9 @@ def point(
         now=now,
     )
     moved = pointing.move(state, wave)
+    known_releases = shelf(releases.__getitem__)
     writes = {
-        repo.overlay_path(name, cluster): _text(known, app, releases, cluster, pointer)
+        repo.overlay_path(name, cluster): _text(known, app, known_releases, cluster, pointer)
         for cluster, pointer in moved.pointers.items()
     }
     return Pointing(release, wave, writes, dict(moved.pointers), moved.reasons)
@@ -68,41 +70,18 @@ def _candidate(known: Known, app: str) -> str:
     return id
 
 
-def _text(known: Known, app: App, releases: dict[str, Release], cluster: str, pointer: Pointer) -> bytes:
-    release = releases[pointer.release]
-    at = overlay.target(release, cluster, overlay.bakes(release))
-    member = known.repository.clusters.get(cluster)
-    if at is None or member is None:
+def _wanted(known: Known, app: str, cluster: str) -> Live:
+    settings = Settings(known.repository.specs[app].model, known.frozen[app].bounds, known.repository.fleet)
+    return resolve(settings, known.repository.clusters[cluster])
+
+
+def _text(known: Known, app: App, releases: Shelf, cluster: str, pointer: Pointer) -> bytes:
+    if cluster not in known.repository.clusters:
         raise problem(
             Place(f"clusters/{cluster}.yaml"),
             "CF166",
-            f"release {release.id} has cluster {cluster}, and the fleet has not",
+            f"release {pointer.release} has cluster {cluster}, and the fleet has not",
             "restore its file",
         )
-    config = releases[pointer.fallback].config if pointer.fallback else ()
-    settings = Settings(
-        known.repository.specs[app.name].model, known.frozen[app.name].bounds, known.repository.fleet
-    )
-    live = _kept(app, cluster, fit(resolve(settings, member), at.shape))
-    return overlay.text(app.name, at, pointer.fallback, config, live).encode()
-
-
-def _kept(app: App, cluster: str, wanted: Live) -> Live:
-    """What the overlay carries now; from the inventory only what it had no room for until now."""
     committed = app.overlays.get(cluster)
-    if committed is None:
-        return wanted
-    release = app.releases[app.pointers[cluster].release]
-    present = present_live(committed, release)
-    if present is None:
-        raise problem(
-            Place(committed.path), "CF167", "its live settings can't be read", "restore it from Git"
-        )
-    room = fit(wanted, release.live)._asdict()
-    nothing = (None, (), "")
-    kept = {
-        name: old
-        for name, old in present._asdict().items()
-        if old not in nothing or room[name] not in nothing
-    }
-    return wanted._replace(**kept)
+    return text(app.name, cluster, pointer, committed, releases, lambda name: _wanted(known, app.name, name))

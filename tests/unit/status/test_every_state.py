@@ -4,16 +4,11 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from recorded import FILES
 
 from agreed import PROVEN, disagreements, moments, truth
 from canaryfleet import verdict
 from recordings import read
-
-FILES = [
-    path
-    for path in sorted((Path(__file__).parent / "recordings").glob("*.json"))
-    if not path.name.startswith(("chat-", "web-"))
-]
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)

@@ -11,18 +11,22 @@ from canaryfleet.engines.argo_rollouts.observe import observe
 from canaryfleet.evidence import Contradiction, Judged, Rule, number, word
 from canaryfleet.models.observation import Measured, Measurement, Observation, PodState, Run
 from canaryfleet.models.release import ReleaseMetric
+from canaryfleet.quantity import duration
 from canaryfleet.reasons import REASONS
 from canaryfleet.verdict import GUARDS, Proof, judge, worst
 
-BASE = recording("chat-good-1.10.1")
+BASE = recording("good")
 GOOD = observe(BASE.sightings[-1], BASE.subject)
-BAD_BASE = recording("chat-bad-1.10.1")
+BAD_BASE = recording("bad-aborted")
 BAD = observe(BAD_BASE.sightings[-1], BAD_BASE.subject)
 MIDDLE = next(
     seen
     for seen in (observe(sighting, BASE.subject) for sighting in BASE.sightings)
-    if seen.live and seen.live.step == 6 and len(seen.runs) > 1
+    if seen.live and seen.live.paused and len(seen.runs) > 1
 )
+FIRST, LAST = BASE.steps  # those that are an analysis
+BEGUN = min(run.created for run in GOOD.runs if run.role == "steps")
+(BAKED,) = next(run.metrics for run in GOOD.runs if run.role == "bake")
 
 
 def reason(seen: Observation, base: Any = BASE, **changes: Any) -> str:
@@ -85,17 +89,17 @@ def test_good_is_good():
         (replace(GOOD, cluster="another"), "OtherCluster"),
         (replace(GOOD, identity="another"), "OtherCluster"),
         (replace(GOOD, identity=None), "NoIdentity"),
-        (replace(GOOD, began=GOOD.ended, ended=GOOD.began), "Clock"),
+        (replace(GOOD, began=GOOD.ended + timedelta(seconds=1)), "Clock"),
         (replace(GOOD, began=GOOD.began - timedelta(minutes=11)), "Stale"),
         (live(changed=GOOD.ended + timedelta(minutes=3)), "Clock"),
-        (live(changed=GOOD.live.changed - timedelta(minutes=1)), "RunMissing"),
-        (live(changed=GOOD.live.changed + timedelta(seconds=39)), "BakeUnproven"),
+        (live(changed=BEGUN - timedelta(minutes=1)), "RunMissing"),
+        (live(changed=BAKED.measurements[-1].began), "BakeUnproven"),
         (runs(GOOD, "steps", lambda run: replace(run, release="another")), "RunMissing"),
         (runs(GOOD, "steps", lambda run: replace(run, pod="another")), "RunMissing"),
         (runs(GOOD, "steps", lambda run: replace(run, cluster="another")), "RunMissing"),
         (runs(GOOD, "steps", lambda run: replace(run, hash="another")), "RunMissing"),
-        (runs(GOOD, "steps", lambda run: replace(run, revision=2)), "RunMissing"),
-        (runs(GOOD, "steps", lambda run: replace(run, step=5)), "RunMissing"),
+        (runs(GOOD, "steps", lambda run: replace(run, revision=GOOD.live.revision + 1)), "RunMissing"),
+        (runs(GOOD, "steps", lambda run: replace(run, step=FIRST + 1)), "RunMissing"),
         (runs(GOOD, "steps", lambda run: replace(run, created=run.created - timedelta(days=1))), "RunMissing"),
         (runs(GOOD, "steps", lambda run: replace(run, terminated=True)), "Unproven"),
         (runs(GOOD, "steps", lambda run: replace(run, phase="Error")), "Unproven"),
@@ -132,27 +136,27 @@ def test_a_release_that_measures_nothing_proves_nothing():
 
 def test_other_thresholds_than_the_release_has_are_a_contradiction():
     tighter = replace(
-        BASE.release, metrics=tuple(replace(item, promote="< 0.0001") for item in BASE.release.metrics)
+        BASE.release, metrics=tuple(replace(item, promote="< 0") for item in BASE.release.metrics)
     )
     verdict = judge(GOOD, BASE.expected()._replace(release=tighter), now=GOOD.ended)
     assert (verdict.kind, verdict.reason) == ("Unknown", "Contradictory")
 
 
-@pytest.mark.parametrize("length", [0.5, 0.8])
-def test_a_shorter_bake_is_none(length):
+@pytest.mark.parametrize("times", [1.6, 2])  # times have whole seconds, of which there are few
+def test_a_shorter_bake_is_none(times):
     """Also if the run itself asks for less than minSuccessTime."""
-
-    def shorter(item: Measured) -> Measured:
-        return replace(item, successes=2, measurements=item.measurements[-int(10 * length) :])
-
-    assert reason(runs(GOOD, "bake", metrics(shorter))) == "BakeUnproven"
+    (wave,) = BASE.release.waves
+    longer = replace(wave, minSuccessTime=f"{float(duration(wave.minSuccessTime)) * times:g}s")
+    expected = BASE.expected()._replace(release=replace(BASE.release, waves=(longer,)))
+    assert BAKED.successes > 1
+    assert judge(GOOD, expected, now=GOOD.ended).reason == "BakeUnproven"
 
 
 def test_good_ones_have_to_be_in_a_row():
     def broken(item: Measured) -> Measured:
-        middle = item.measurements[-5]
-        worse = replace(middle, phase="Error", value=None)
-        return replace(item, measurements=(*item.measurements[:-5], worse, *item.measurements[-4:]))
+        last = item.measurements[-1]
+        worse = replace(last, phase="Error", value=None)
+        return replace(item, measurements=(*item.measurements[:-1], worse, last))
 
     assert reason(runs(GOOD, "bake", metrics(broken))) == "BakeUnproven"
 
@@ -179,10 +183,11 @@ def test_evidence_is_newer_than_the_promotion():
 
 
 def test_progress_ends_with_the_deadline():
-    late = MIDDLE.ended + timedelta(minutes=10)
+    deadline = timedelta(seconds=float(duration(BASE.release.waves[0].progressDeadline)))
+    late = MIDDLE.ended + deadline
     verdict = judge(replace(MIDDLE, began=late, ended=late), BASE.expected(), now=late)
     assert (verdict.kind, verdict.reason) == ("Inconclusive", "DeadlinePassed")
-    assert verdict.since == MIDDLE.live.changed + timedelta(minutes=10)
+    assert verdict.since == MIDDLE.live.changed + deadline
 
 
 def test_the_same_pods_were_verified_here_before():
@@ -198,7 +203,7 @@ def test_a_retry_replaces_the_steps_of_the_attempt_before():
         bad = replace(item.measurements[-1], phase="Failed", value="[0.9]")
         return replace(item, phase="Failed", failed=1, measurements=(bad,))
 
-    begun, later = (next(run for run in GOOD.runs if run.step == step) for step in (7, 10))
+    begun, later = (next(run for run in GOOD.runs if run.step == step) for step in (FIRST, LAST))
     failed = replace(metrics(worse)(later), created=begun.created - timedelta(seconds=3), phase="Failed")
     seen = replace(MIDDLE, runs=(failed, begun))
     assert reason(seen) == "StepPaused"

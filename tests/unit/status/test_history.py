@@ -627,7 +627,7 @@ def test_the_settings_of_the_user_change_nothing(repository: Repository) -> None
 
 # In the status
 
-GOOD = recording("chat-verified-raw-1.10.1")
+GOOD = recording("good")
 
 
 class Fleet(Repository):
@@ -636,7 +636,7 @@ class Fleet(Repository):
     def __init__(self, root: Path) -> None:
         super().__init__(root)
         self.git("init", "-q", "-b", "main")
-        self.id, self.name = GOOD.release.id, GOOD.sightings[0].cluster
+        self.id, self.name = GOOD.release.id, GOOD.cluster
         self.recorded = GOOD.sightings[-1]
         head = {"apiVersion": API_VERSION, "kind": "Cluster", "metadata": {"name": self.name}}
         self.write(f"clusters/{self.name}.yaml", emit(head))
@@ -684,7 +684,7 @@ def test_status_goes_on_without_a_history_and_says_so(
     fleet.point(fleet.name, fleet.id)
     fleet.commit()
     fleet.git("branch", "-m", "trunk")
-    (fleet.root / "seen.json").write_bytes(encode(GOOD.sightings))
+    (fleet.root / "seen.json").write_bytes(encode([fleet.recorded]))
     words = ["status", "--root", str(fleet.root), "--snapshot", str(fleet.root / "seen.json")]
     assert cli.main(words) == 0
     out, err = capsys.readouterr()

@@ -13,10 +13,12 @@ from typing import Any
 import msgspec
 import pytest
 from jsonschema import Draft202012Validator
-from recorded import Recording, recording
+from msgspec.structs import replace
+from recorded import VERSIONS, Recording, recording, renamed
 
 from canaryfleet import board, cli, status, view
 from canaryfleet.emit import emit
+from canaryfleet.engines.argo_rollouts.observe import observe
 from canaryfleet.errors import EXIT_VERDICT, Problems
 from canaryfleet.files import Tree
 from canaryfleet.models.base import API_VERSION
@@ -33,7 +35,20 @@ from canaryfleet.models.status import Status
 from canaryfleet.schema import schema_of
 from canaryfleet.sources.snapshot import Recorded, encode
 
-BAD, GOOD = recording("chat-bad-1.10.1"), recording("chat-good-1.9.2")
+
+def member(scenario: str, cluster: str, version: str = VERSIONS[0]) -> Recording:
+    """A recording as of one of two clusters that get the same releases, each in the same namespace."""
+    found = recording(scenario, version)
+    found = renamed(found, {found.cluster: cluster, found.subject.namespace: "status"})
+    pod = found.release.clusters[cluster]
+    (wave,) = found.release.waves
+    both = dict.fromkeys(MEMBERS, pod)
+    release = replace(found.release, clusters=both, waves=(replace(wave, members=MEMBERS),))
+    return found._replace(release=release)
+
+
+MEMBERS = ("c0", "c1")
+BAD, GOOD = member("bad-aborted", "c0"), member("good", "c1", VERSIONS[-1])
 NOW = datetime(2026, 11, 3, 10, tzinfo=UTC)
 
 
@@ -50,7 +65,7 @@ class Fleet:
     def __init__(self, root: Path) -> None:
         self.root, self.file = root, root / "seen.json"
         self.write("fleet.yaml", {"apiVersion": API_VERSION, "kind": "Fleet", "metadata": {"name": "acme"}})
-        for name in ("c0", "c1"):
+        for name in MEMBERS:
             self.cluster(name)
         for found in (BAD, GOOD):
             home = f"overlays/chat/releases/{found.release.id}/release.yaml"
@@ -113,18 +128,45 @@ def unseen(name: str, problem: Problem) -> Sighting:
 
 
 GOLDEN = """\
-chat in status: candidate 4.0.0-59fb51391b69
+chat in status: candidate {bad}
 WAVE  CLUSTER  RELEASE             VERDICT      REASON           STEP  WEIGHT  SINCE  NEAREST METRIC
-all   c0       4.0.0-59fb51391b69  Failed       BeyondThreshold  0/11  0%      36s    istio-error-rate 0.05 (> 0.01)
-all   c1       3.0.0-5d69d906dc58  Progressing  StepPaused       9/11  50%     116s   drift 0.05 (> 0.2)
-c0: Failed, BeyondThreshold: istio-error-rate was [0.05], and > 0.01 is too bad (chat-575f69c84f-4)
+all   c0       {bad}  Failed       BeyondThreshold  0/{steps}   0%      {failed}  {metric} {worst} (> {limit})
+all   c1       {good}  Progressing  StepPaused       {step}/{steps}   {weight}%     {paused}  {metric} 0 (> {limit})
+c0: Failed, BeyondThreshold: {metric} was {value}, and > {limit} is too bad ({run})
 """
 
 
+def ago(found: Recording, reason: str) -> str:
+    """How long the verdict of a reading has been so when the last cluster is read, as wide as its column."""
+    since = found.verdict(at(found, reason)).since
+    assert since
+    now = max(at(BAD, "BeyondThreshold").ended, at(GOOD, "StepPaused").ended)
+    seconds = (now - since).seconds
+    return (f"{seconds}s" if seconds < 120 else f"{seconds // 60}m").ljust(5)
+
+
 def test_the_table(fleet: Fleet, capsys: pytest.CaptureFixture[str]) -> None:
+    (run,) = BAD.verdict(at(BAD, "BeyondThreshold")).evidence.runs
+    (worst,) = run.metrics
+    live = observe(at(GOOD, "StepPaused"), GOOD.subject).live
+    assert live
+    assert worst.value
     code, out, err = fleet.run(capsys)
     assert (code, err) == (0, "")
-    assert out == GOLDEN
+    assert out == GOLDEN.format(
+        bad=BAD.release.id,
+        good=GOOD.release.id,
+        steps=len(GOOD.release.steps),
+        step=live.step,
+        weight=live.weight,
+        failed=ago(BAD, "BeyondThreshold"),
+        paused=ago(GOOD, "StepPaused"),
+        metric=worst.name,
+        value=worst.value,
+        worst=f"{float(worst.value.strip('[]')):.4g}",
+        limit=GOOD.release.metrics[0].rollback.removeprefix("> "),
+        run=run.name,
+    )
 
 
 def test_json_is_what_its_schema_says(fleet: Fleet, capsys: pytest.CaptureFixture[str]) -> None:
@@ -147,7 +189,7 @@ def test_json_is_what_its_schema_says(fleet: Fleet, capsys: pytest.CaptureFixtur
     [
         (GOOD, "Proven", 0),
         (GOOD, "StepPaused", 10),
-        (recording("chat-few-samples-1.9.2"), "TooLittleProof", 11),
+        (member("too-few-samples", "c1", VERSIONS[-1]), "TooLittleProof", 11),
         (GOOD, "Moved", 12),
         (BAD, "BeyondThreshold", 13),
     ],
@@ -155,8 +197,9 @@ def test_json_is_what_its_schema_says(fleet: Fleet, capsys: pytest.CaptureFixtur
 def test_the_worst_verdict_is_the_exit_code_when_asked(
     fleet: Fleet, capsys: pytest.CaptureFixture[str], found: Recording, reason: str, code: int
 ) -> None:
-    sighting = at(found, reason)
-    for name in ("c0", "c1"):
+    sighting = found.torn() if reason == "Moved" else at(found, reason)
+    assert found.verdict(sighting).reason == reason
+    for name in MEMBERS:
         fleet.withdraw(name)
     home = f"overlays/chat/releases/{found.release.id}/release.yaml"
     fleet.write(home, msgspec.to_builtins(found.release))
