@@ -6,13 +6,10 @@ state allows. Whoever looks at a cluster sees one of these states; so this is th
 
 from collections.abc import Iterator, Mapping
 from datetime import datetime
-from functools import cache
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from msgspec import json
-
-from canaryfleet.engines.argo_rollouts.observe import observe, reads
-from canaryfleet.models.observation import Look, Read, Sighting, Subject, Verdict
+from canaryfleet.engines.argo_rollouts.observe import observe
+from canaryfleet.models.observation import Verdict
 from canaryfleet.models.release import Release
 from canaryfleet.verdict import Expected, Proof, judge
 from recordings import Event, Object, Recording, State
@@ -22,7 +19,6 @@ POD = "canaryfleet.dev/pod"
 RELEASE = "canaryfleet.dev/release"
 PROVEN = frozenset(["Analysis", "FirstDeployment"])
 UNPROVEN = frozenset(["Progressing", "Inconclusive", "Unknown"])
-LISTS = {"replicasets": "ReplicaSet", "analysisruns": "AnalysisRun", "pods": "Pod"}
 
 
 class Moment(NamedTuple):
@@ -49,7 +45,7 @@ def moments(recording: Recording) -> Iterator[Moment]:
         had = [item["release"] for item in about["applied"] if datetime.fromisoformat(item["at"]) <= event.at]
         if not had or had[-1] not in about["releases"]:
             continue
-        release = _release(recording, had[-1])
+        release = recording.release(had[-1])
         verdict = _judged(recording, event, state, had, proofs)
         pod = release.clusters[about["cluster"]].pod
         if verdict.kind == "Verified" and verdict.basis in ("Analysis", "FirstDeployment"):
@@ -141,7 +137,7 @@ def _complete(
 
 def _same_pods(recording: Recording, had: list[str]) -> bool:
     """The release before has the same pods."""
-    known = [_release(recording, id) for id in had[-2:] if id in recording.about["releases"]]
+    known = [recording.release(id) for id in had[-2:] if id in recording.about["releases"]]
     return len(known) == 2 and len({item.clusters[recording.about["cluster"]].pod for item in known}) == 1
 
 
@@ -237,64 +233,24 @@ def _phase(run: Object) -> str:
 # ---- what the verdicts say ----------------------------------------------------------------------
 
 
-@cache
-def _decoded(text: bytes) -> Release:
-    return json.decode(text, type=Release)
-
-
-def _release(recording: Recording, id: str) -> Release:
-    return _decoded(json.encode(recording.about["releases"][id]))
-
-
 def _judged(
     recording: Recording, event: Event, state: State, had: list[str], proofs: Mapping[str, Proof]
 ) -> Verdict:
-    about, release = recording.about, _release(recording, had[-1])
-    subject = Subject(
-        app=about["app"], namespace=about["namespace"], release=release.id, selector=release.selector
-    )
-    answers = {read.name: _answer(read, state) for read in reads(subject)}
-    look = Look(app=subject.app, namespace=subject.namespace, answers=answers)
-    sighting = Sighting(
-        cluster=about["cluster"], source="kubernetes", began=event.at, ended=event.at,
-        identity=about["identity"], apps=(look,),
-    )  # fmt: skip
+    about, release = recording.about, recording.release(had[-1])
+    subject = recording.subject(release)
     pod = release.clusters[about["cluster"]].pod
     expected = Expected(
         cluster=about["cluster"], release=release, uid=about["identity"],
         fallback=_fallback(recording, had), reverted=release.id in had[:-1], proof=proofs.get(pod),
     )  # fmt: skip
-    return judge(observe(sighting, subject), expected, now=event.at)
+    seen = observe(recording.sighting(subject, state, event.at), subject)
+    return judge(seen, expected, now=event.at)
 
 
 def _fallback(recording: Recording, had: list[str]) -> str | None:
     """What was there before with other pods, as far as the test still has its release."""
     cluster = recording.about["cluster"]
-    pod = _release(recording, had[-1]).clusters[cluster].pod
+    pod = recording.release(had[-1]).clusters[cluster].pod
     known = [id for id in had if id in recording.about["releases"]]
-    others = [id for id in known if _release(recording, id).clusters[cluster].pod != pod]
+    others = [id for id in known if recording.release(id).clusters[cluster].pod != pod]
     return others[-1] if others else None
-
-
-def _answer(read: Read, state: State) -> Object:
-    if read.object:
-        found = state.get(("Rollout", read.object))
-        return found if found is not None else _not_found(read)
-    kind = LISTS[read.resource]
-    items = [one for (which, _), one in state.items() if which == kind and _selected(one, read.labels)]
-    head = {"apiVersion": items[0]["apiVersion"] if items else "v1", "kind": f"{kind}List"}
-    return {**head, "metadata": {"resourceVersion": "1"}, "items": items}
-
-
-def _selected(one: Object, selector: str) -> bool:
-    labels: dict[str, Any] = one["metadata"].get("labels", {})
-    pairs = [word.partition("=") for word in selector.split(",")]
-    return all(name in labels and (not sign or labels[name] == value) for name, sign, value in pairs)
-
-
-def _not_found(read: Read) -> Object:
-    details = {"name": read.object, "group": read.group, "kind": read.resource}
-    return {
-        "apiVersion": "v1", "kind": "Status", "metadata": {}, "status": "Failure", "reason": "NotFound",
-        "message": f'{read.resource} "{read.object}" not found', "details": details, "code": 404,
-    }  # fmt: skip

@@ -10,14 +10,22 @@ import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
+
+import msgspec
+
+from canaryfleet.engines.argo_rollouts.observe import reads
+from canaryfleet.models.observation import Look, Read, Sighting, Subject
+from canaryfleet.models.release import Release
 
 Object = dict[str, Any]
 State = dict[tuple[str, str], Object]
 """The objects as they are at one moment, by kind and name."""
 Change = list[Any]
 """`[path]`: the field is gone; `[path, value]`: it has this value now; behind the end of a list: it is added."""
+LISTS = {"replicasets": "ReplicaSet", "analysisruns": "AnalysisRun", "pods": "Pod"}
 
 
 @dataclass(frozen=True)
@@ -51,6 +59,24 @@ class Recording:
             if event.type != "DELETED":
                 state[key] = event.object
             yield event, state
+
+    def release(self, id: str) -> Release:
+        """A release that Git had."""
+        return _release(msgspec.json.encode(self.about["releases"][id]))
+
+    def subject(self, release: Release) -> Subject:
+        """What is asked about the app when Git has a release."""
+        about, selector = self.about, release.selector
+        return Subject(app=about["app"], namespace=about["namespace"], release=release.id, selector=selector)
+
+    def sighting(self, subject: Subject, state: State, at: datetime) -> Sighting:
+        """What a source sees that asks in a state, and has all answers at once."""
+        answers = {read.name: _answer(read, state) for read in reads(subject)}
+        look = Look(app=subject.app, namespace=subject.namespace, answers=answers)
+        return Sighting(
+            cluster=self.about["cluster"], source="kubernetes", began=at, ended=at,
+            identity=self.about["identity"], apps=(look,),
+        )  # fmt: skip
 
 
 def read(path: Path) -> Recording:
@@ -128,3 +154,32 @@ def _apply(one: Any, path: list[str | int], *value: Any) -> None:
         one.append(value[0])
     else:
         one[last] = value[0]
+
+
+@cache
+def _release(text: bytes) -> Release:
+    return msgspec.json.decode(text, type=Release)
+
+
+def _answer(read: Read, state: State) -> Object:
+    if read.object:
+        found = state.get(("Rollout", read.object))
+        return found if found is not None else _not_found(read)
+    kind = LISTS[read.resource]
+    items = [one for (which, _), one in state.items() if which == kind and _selected(one, read.labels)]
+    head = {"apiVersion": items[0]["apiVersion"] if items else "v1", "kind": f"{kind}List"}
+    return {**head, "metadata": {"resourceVersion": "1"}, "items": items}
+
+
+def _selected(one: Object, selector: str) -> bool:
+    labels: dict[str, Any] = one["metadata"].get("labels", {})
+    pairs = [word.partition("=") for word in selector.split(",")]
+    return all(name in labels and (not sign or labels[name] == value) for name, sign, value in pairs)
+
+
+def _not_found(read: Read) -> Object:
+    details = {"name": read.object, "group": read.group, "kind": read.resource}
+    return {
+        "apiVersion": "v1", "kind": "Status", "metadata": {}, "status": "Failure", "reason": "NotFound",
+        "message": f'{read.resource} "{read.object}" not found', "details": details, "code": 404,
+    }  # fmt: skip
