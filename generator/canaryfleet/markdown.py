@@ -63,7 +63,12 @@ def text(said: str, most: int = SENTENCE) -> str:
     escaped = _MARKUP.sub(r"\\\g<0>", escaped)
     for pattern, instead in _LINKS:
         escaped = pattern.sub(instead, escaped)
-    return _FIRST.sub(r"&#8203;\1", escaped)
+    return escaped
+
+
+def opening(said: str) -> str:
+    """A sentence that a line or an item of a list begins with: no list or heading of its own."""
+    return _FIRST.sub(r"&#8203;\1", text(said))
 
 
 def code(said: str, most: int = WORD) -> str:

@@ -12,7 +12,7 @@ from typing import NamedTuple, TypeVar
 
 from canaryfleet import board, history, landing, limits, pointing, standing
 from canaryfleet.landing import Landing
-from canaryfleet.markdown import clip, code, codes, name, names, plain, table, text
+from canaryfleet.markdown import clip, code, codes, name, names, opening, plain, table, text
 from canaryfleet.models.decision import Decision, Move, Proof, Reason, ReleaseFacts, Situation
 from canaryfleet.models.observation import Evidence, MetricEvidence, Verdict
 from canaryfleet.models.release import ReleaseWave
@@ -117,7 +117,7 @@ def _parts(facts: Facts, decision: Decision) -> list[Part]:
 def _head(decision: Decision) -> Iterator[str]:
     whole = name(decision.release or "")
     id = f" Release {code(whole)}." if decision.release and whole != version(decision.release) else ""
-    yield f"**{name(decision.app)}**: {_what(decision)}.{id}"
+    yield f"**{text(name(decision.app))}**: {text(_what(decision))}.{id}"
 
 
 def _why(decision: Decision, most: int) -> Iterator[str]:
@@ -126,7 +126,7 @@ def _why(decision: Decision, most: int) -> Iterator[str]:
     for (message, remedy, alarm), clusters in [*said.items()][: max(1, most)]:
         shown = message.replace(ANY, names(clusters)) if ANY in message else message
         todo = f" **To do:** {text(remedy)}." if remedy else ""
-        yield f"- {'**Look now.** ' if alarm else ''}{text(shown).rstrip('.')}.{todo}"
+        yield f"- {'**Look now.** ' if alarm else ''}{opening(shown).rstrip('.')}.{todo}"
     if len(said) > max(1, most):
         yield f"- and {len(said) - max(1, most):,} more reasons, which the record has"
 
@@ -167,7 +167,7 @@ def _section(head: str, columns: Sequence[str], rows: Rows, most: int) -> Iterat
         yield from table(columns, shown)
     if left:
         yield ""
-        yield f"And {_clusters(left)} more ({names(left)}): the record has all of them."
+        yield f"And {_clusters(left)} more ({text(names(left))}): the record has all of them."
 
 
 def _moves(facts: Facts, decision: Decision) -> Rows:
@@ -188,7 +188,7 @@ def _proofs(facts: Facts, decision: Decision) -> Rows:
     among = sorted(having, key=lambda cluster: (places.get(cluster, len(places)), cluster))
     return _alike(
         (
-            (name(wave.name) if (wave := waves.get(cluster)) else "–", *_verdict_cells(facts, cluster)),
+            (text(name(wave.name)) if (wave := waves.get(cluster)) else "–", *_verdict_cells(facts, cluster)),
             (cluster,),
         )
         for cluster in among
@@ -208,7 +208,7 @@ def _verdict_cells(facts: Facts, cluster: str) -> tuple[str, str, str]:
     if verdict is None:
         return "not seen since it has it", "–", "–"
     return (
-        f"{verdict.kind} ({name(verdict.basis or verdict.reason)})",
+        f"{verdict.kind} ({text(name(verdict.basis or verdict.reason))})",
         _measured(verdict.evidence),
         _time(verdict.since),
     )
@@ -289,7 +289,7 @@ def _wave_cells(
         state = "complete"
     if wave.name == decision.wave:
         state = f"**this pull request**, {state}"
-    return name(wave.name), state, f"{verified} of {len(wave.members)}", _limits(wave)
+    return text(name(wave.name)), state, f"{verified} of {len(wave.members)}", _limits(wave)
 
 
 def _limits(wave: ReleaseWave) -> str:
