@@ -16,12 +16,14 @@ UID = "693f1c30-81ee-487e-8f71-ebb93961f82c"
 
 
 class Asked(NamedTuple):
-    """One request: its path and labelSelector, decoded, its headers, and on which connection it came."""
+    """One request: its path and labelSelector, decoded, its headers, on which connection it came, what it writes."""
 
     path: str
     labels: str
     headers: dict[str, str]
     connection: int
+    method: str = "GET"
+    body: bytes = b""
 
 
 Behaviour = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -114,6 +116,9 @@ class FakeApi:
         try:
             while True:
                 asked = _asked(await reader.readuntil(b"\r\n\r\n"), number)
+                asked = asked._replace(
+                    body=await reader.readexactly(int(asked.headers.get("content-length", 0)))
+                )
                 self.asked.append(asked)
                 answer = self.answer(asked)
                 if not isinstance(answer, bytes):
@@ -129,10 +134,11 @@ class FakeApi:
 
 def _asked(head: bytes, connection: int) -> Asked:
     first, *lines = head.decode("latin-1").split("\r\n")
-    url = urlsplit(first.split(" ")[1])
+    method, target, _ = first.split(" ")
+    url = urlsplit(target)
     headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
     labels = parse_qs(url.query).get("labelSelector", [""])[0]
-    return Asked(unquote(url.path), labels, headers, connection)
+    return Asked(unquote(url.path), labels, headers, connection, method)
 
 
 def _tls(certificate: str, clients: bool) -> ssl.SSLContext:

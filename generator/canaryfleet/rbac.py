@@ -9,10 +9,11 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from canaryfleet.emit import emit_all
-from canaryfleet.models.observation import IDENTITY, Read
+from canaryfleet.models.observation import IDENTITY, LEASES, Read
 
 GROUP = "rbac.authorization.k8s.io"
 NAME = "canaryfleet-reader"
+BOT = "canaryfleet-bot"
 NAMESPACE = "canaryfleet"
 HEADER = "# What canaryfleet needs to read the status of this fleet's apps, made by `canaryfleet rbac`.\n"
 
@@ -35,15 +36,16 @@ def group(name: str) -> Subject:
     return {"kind": "Group", "apiGroup": GROUP, "name": name}
 
 
-def text(reads: Iterable[Read], reader: Subject | None = None) -> str:
+def text(reads: Iterable[Read], reader: Subject | None = None, *, bot: bool = False) -> str:
     """The manifests as YAML, for `kubectl apply -f -`: everything that `objects` makes."""
-    return HEADER + emit_all(objects(reads, reader))
+    return HEADER + emit_all(objects(reads, reader, bot=bot))
 
 
-def objects(reads: Iterable[Read], reader: Subject | None = None) -> list[Object]:
+def objects(reads: Iterable[Read], reader: Subject | None = None, *, bot: bool = False) -> list[Object]:
     """Roles and bindings that let `reader` (default: a service account) ask these questions.
 
-    `reads`: of all apps of the fleet; which cluster a reader is on is always a question.
+    `reads`: of all apps of the fleet; which cluster a reader is on is always a question. `bot`: its
+    replicas run on this cluster too, and share the work by Leases in their own namespace.
     """
     reader = reader or account()
     scopes: dict[str | None, list[Read]] = {}
@@ -52,7 +54,14 @@ def objects(reads: Iterable[Read], reader: Subject | None = None) -> list[Object
     made = _account_objects(reader)
     for scope in sorted(scopes, key=lambda scope: scope or ""):
         made += _role(scope, _rules(scopes[scope]), reader)
-    return made
+    return made + (_role(reader.get("namespace", NAMESPACE), [_SHARING], reader, BOT) if bot else [])
+
+
+_SHARING: Object = {
+    "apiGroups": [LEASES.group],
+    "resources": [LEASES.resource],
+    "verbs": ["create", "list", "update"],
+}
 
 
 def _rules(reads: Iterable[Read]) -> list[Object]:
@@ -69,9 +78,9 @@ def _rules(reads: Iterable[Read]) -> list[Object]:
     ]
 
 
-def _role(scope: str | None, rules: list[Object], reader: Subject) -> list[Object]:
+def _role(scope: str | None, rules: list[Object], reader: Subject, name: str = NAME) -> list[Object]:
     kind = "Role" if scope else "ClusterRole"
-    metadata = {"name": NAME} | ({"namespace": scope} if scope else {})
+    metadata = {"name": name} | ({"namespace": scope} if scope else {})
     api = {"apiVersion": f"{GROUP}/v1"}
     return [
         {**api, "kind": kind, "metadata": metadata, "rules": rules},
@@ -79,7 +88,7 @@ def _role(scope: str | None, rules: list[Object], reader: Subject) -> list[Objec
             **api,
             "kind": f"{kind}Binding",
             "metadata": metadata,
-            "roleRef": {"apiGroup": GROUP, "kind": kind, "name": NAME},
+            "roleRef": {"apiGroup": GROUP, "kind": kind, "name": name},
             "subjects": [dict(reader)],
         },
     ]

@@ -45,6 +45,9 @@ class Read(Model, frozen=True, kw_only=True):
 
 IDENTITY = Read(name="identity", version="v1", resource="namespaces", object="kube-system")
 
+LEASES = Read(name="leases", group="coordination.k8s.io", version="v1", resource="leases")
+"""Of one namespace; not asked about apps, but by replicas of the bot that share the work."""
+
 
 class Subject(Model, frozen=True, kw_only=True):
     """One app on one cluster, and the release that Git points it at: what an engine is asked about."""

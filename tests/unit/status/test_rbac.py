@@ -1,10 +1,12 @@
 """Which rights follow from the questions; that they suffice, and that none is too many, is proven end to end."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from canaryfleet.cli import main
 from canaryfleet.engines.argo_rollouts.observe import reads
 from canaryfleet.models.observation import Read, Subject
 from canaryfleet.rbac import account, group, objects, text, user
@@ -67,3 +69,29 @@ def test_a_fleet_without_apps_may_still_be_recognised() -> None:
         "ClusterRole",
         "ClusterRoleBinding",
     }
+
+
+def test_the_bot_may_write_leases_of_its_own_namespace_and_nothing_else() -> None:
+    reads = asked("chat", "canaryfleet")
+    without, found = objects(reads), objects(reads, bot=True)
+    assert found[: len(without)] == without
+    role, binding = found[len(without) :]
+    assert role["kind"] == "Role"
+    assert role["metadata"] == {"name": "canaryfleet-bot", "namespace": "canaryfleet"}
+    assert role["rules"] == [
+        {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["create", "list", "update"]}
+    ]
+    assert binding["roleRef"]["name"] == "canaryfleet-bot"
+    assert binding["subjects"] == [dict(account())]
+    named = [(o["kind"], o["metadata"]["name"], o["metadata"].get("namespace")) for o in found]
+    assert len(set(named)) == len(named)
+    assert "leases" in text(reads, bot=True)
+    assert "leases" not in text(reads)
+
+
+def test_the_command_gives_the_bots_rights_only_when_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
+    root = str(Path(__file__).resolve().parents[3])
+    assert main(["rbac", "--root", root]) == 0
+    assert "leases" not in capsys.readouterr().out
+    assert main(["rbac", "--root", root, "--bot"]) == 0
+    assert "canaryfleet-bot" in capsys.readouterr().out

@@ -1,4 +1,4 @@
-"""One connection to one API server: HTTP/1.1 with GET alone, and a limit for everything.
+"""One connection to one API server: HTTP/1.1, nothing sent twice, and a limit for everything.
 
 The caller's deadline cancels whatever is under way: connecting, TLS, a body that drips. Small enough
 to be our own: libraries count their limits from byte to byte, and a server that sends one a second
@@ -61,17 +61,25 @@ class Connection:
 
         Raises Trouble: unreachable (the connection ended), unparsable (no HTTP), too-large.
         """
+        return await self.send("GET", target, headers)
+
+    async def send(
+        self, method: str, target: str, headers: Sequence[tuple[str, str]], body: bytes = b""
+    ) -> Answer:
+        """The same with a body of JSON. After Trouble nobody knows whether the server has done it."""
         self.usable, way = False, self._way  # until the answer is complete
-        fixed = (
+        fixed: tuple[tuple[str, str], ...] = (
             ("Host", way.origin),
             ("User-Agent", f"canaryfleet/{__version__}"),
             ("Accept", "application/json"),
             ("Accept-Encoding", "gzip"),
         )
-        lines = [f"GET {way.server.path.rstrip('/')}{target} HTTP/1.1"]
+        if body:
+            fixed += (("Content-Type", "application/json"), ("Content-Length", str(len(body))))
+        lines = [f"{method} {way.server.path.rstrip('/')}{target} HTTP/1.1"]
         lines += [f"{name}: {value}" for name, value in (*fixed, *headers)]
         try:
-            self._writer.write(("\r\n".join(lines) + "\r\n\r\n").encode("ascii"))
+            self._writer.write(("\r\n".join(lines) + "\r\n\r\n").encode("ascii") + body)
             self._stage.now = "waiting for an answer"
             answer = await self._answer()
         except ssl.SSLError as error:

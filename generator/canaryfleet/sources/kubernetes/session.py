@@ -4,12 +4,12 @@ import base64
 import contextlib
 import re
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import quote, urlsplit
 
 import msgspec
 
-from canaryfleet.models.observation import IDENTITY, Raw, Read
+from canaryfleet.models.observation import IDENTITY, LEASES, Raw, Read
 from canaryfleet.sources.kubernetes.http import Answer, Connection, Stage, connect
 from canaryfleet.sources.kubernetes.kubeconfig import Credentials, Way
 from canaryfleet.sources.kubernetes.trouble import Trouble, quoted
@@ -65,13 +65,34 @@ class Session:
         if self._connection:
             self._connection.close()
 
+    async def write(self, verb: Literal["create", "update"], read: Read, body: Raw) -> Raw | None:
+        """What is stored now; None: somebody else has written, or deleted it, since it was read.
+
+        `read`: a list for `create`, else the object. Raises Trouble as `ask` does; if that says nothing
+        of the server's no, nobody knows whether it is stored.
+        """
+        method = "POST" if verb == "create" else "PUT"
+        connection = await self._connected()
+        path = quote(read.path, safe="/")
+        answer = await connection.send(method, path, self._headers, msgspec.json.encode(body))
+        if answer.status in (200, 201):
+            return self._decode(answer)
+        if answer.status == 409 or (
+            answer.status == 404 and (status := self._status(answer)) and _is_absence(status, read)
+        ):
+            return None
+        raise self._refusal(read, answer, verb)
+
     async def _get(self, read: Read) -> Answer:
+        query = f"?labelSelector={quote(read.labels, safe='')}" if read.labels else ""
+        return await (await self._connected()).get(quote(read.path, safe="/") + query, self._headers)
+
+    async def _connected(self) -> Connection:
         if not self._connection or not self._connection.usable:
             self.close()
             self._connection = await connect(self._way, self._credentials, self._stage)
             self.connections += 1
-        query = f"?labelSelector={quote(read.labels, safe='')}" if read.labels else ""
-        return await self._connection.get(quote(read.path, safe="/") + query, self._headers)
+        return self._connection
 
     def _decode(self, answer: Answer) -> Raw:
         try:
@@ -99,7 +120,7 @@ class Session:
         text = f"{self._way.origin} answers {answer.status} with {what}"
         return Trouble("unparsable", text, "is this an API server, or a login page or proxy before it?")
 
-    def _refusal(self, read: Read, answer: Answer) -> Trouble:
+    def _refusal(self, read: Read, answer: Answer, verb: str = "") -> Trouble:
         way, status = self._way, self._status(answer)
         said = quoted(str(status.get("message", "")), self._credentials.secrets) if status else ""
         match answer.status:
@@ -111,7 +132,7 @@ class Session:
                     "unauthorized", text, "renew them: log in again, or replace the token or certificate"
                 )
             case 403:
-                return _forbidden(way, read, said)
+                return _forbidden(way, read, said, verb)
             case 404 if status or answer.body.startswith(b"404 page not found"):
                 kind = f"{read.resource}.{read.group}" if read.group else read.resource
                 text = f"{way.origin} does not know {kind} in version {read.version}"
@@ -168,14 +189,15 @@ def _is_absence(status: Raw, read: Read) -> bool:
     return read.object is not None and named and status.get("reason") == "NotFound"
 
 
-def _forbidden(way: Way, read: Read, said: str) -> Trouble:
+def _forbidden(way: Way, read: Read, said: str, verb: str) -> Trouble:
     who = _USER.search(said)
     resource = f"{read.resource}.{read.group}" if read.group else read.resource
     one = f" {read.object}" if read.object else ""
     where = f" in the namespace {read.namespace}" if read.namespace else ""
-    text = f"{who.group(1) if who else _of(way)} may not {read.verb} {resource}{one}{where}"
+    text = f"{who.group(1) if who else _of(way)} may not {verb or read.verb} {resource}{one}{where}"
+    bot = " --bot" if read.group == LEASES.group else ""
     kubectl = f"kubectl --context {way.name}" if way.name else "kubectl"
-    return Trouble("forbidden", text, f"`canaryfleet rbac | {kubectl} apply -f -` allows what is needed")
+    return Trouble("forbidden", text, f"`canaryfleet rbac{bot} | {kubectl} apply -f -` allows what is needed")
 
 
 def _missing(read: Read) -> str:
