@@ -5,6 +5,7 @@ import json
 import re
 import threading
 from collections.abc import Callable
+from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Literal, NamedTuple
 from urllib.parse import parse_qsl, unquote, urlsplit
@@ -73,6 +74,7 @@ class FakeForge:
         self.dismissed: set[tuple[int, int]] = set()
         self.forks: list[int] = []  # pull requests that are shown as those of a fork
         self.users_token = True
+        self.tokens = 0
         self.most = 100
         self._faults: list[tuple[str, re.Pattern[str], Fault]] = []
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
@@ -131,6 +133,8 @@ class FakeForge:
         path = unquote(url.path.removeprefix(self.prefix))
 
         def act() -> Reply:
+            if self._is_for_the_app(path):
+                return self._as_app(path, headers, json.loads(data) if data else {})
             if headers.get("authorization") != self.authorization:
                 return self._word(401, "Bad credentials")
             body = json.loads(data) if data else {}
@@ -148,6 +152,25 @@ class FakeForge:
         return reply._replace(status=304 if seen else 200, headers={**reply.headers, "etag": etag})
 
     @staticmethod
+    def _is_for_the_app(path: str) -> bool:
+        return path.startswith("/app") or path.endswith("/installation")
+
+    def _as_app(self, path: str, headers: dict[str, str], body: dict[str, Any]) -> Reply:
+        """What an App asks with its own signature; each token makes those before it invalid."""
+        if not headers["authorization"].startswith("Bearer signed."):
+            return self._word(401, "A JSON web token could not be decoded")
+        if path == "/app":
+            return Reply(200, {"slug": "canaryfleet"})
+        if path == f"{HOME}/installation":
+            return Reply(200, {"id": 42})
+        assert path == "/app/installations/42/access_tokens"
+        assert body == {"repositories": ["fleet"]}
+        self.tokens += 1
+        self.authorization = f"Bearer ghs_{self.tokens}{TOKEN}"
+        end = self.ground.clock() + timedelta(hours=1)
+        return Reply(201, {"token": self.authorization.split()[1], "expires_at": end.isoformat()})
+
+    @staticmethod
     def _word(status: int, message: str) -> Reply:
         return Reply(status, {"message": message})
 
@@ -156,7 +179,7 @@ class FakeForge:
     def _route(self, method: str, path: str, query: dict[str, str], body: dict[str, Any]) -> Reply:
         table: list[tuple[str, str, Callable[..., Reply]]] = [
             ("GET", "/user", self._user),
-            ("POST", "/graphql", self._viewer),
+            ("POST", "/api/graphql", self._viewer),
             ("GET", f"{HOME}/pulls", self._pulls),
             ("POST", f"{HOME}/pulls", self._open),
             ("GET", rf"{HOME}/pulls/(\d+)", self._pull),
