@@ -176,16 +176,16 @@ def text(found: Explained) -> str:
 
 
 def _decision(decision: Decision) -> str:
-    where = f" to wave {decision.wave}" if decision.wave else ""
-    clusters = f": {names([move.cluster for move in decision.moves])}" if decision.moves else ""
-    bars = (
-        f", bars {names([bar.release or bar.workload or '' for bar in decision.bars])}"
-        if decision.bars
-        else ""
-    )
-    acts = decision.moves or decision.bars
-    state = "" if not acts else ", ready to be merged" if decision.ready else ", waits for a person"
-    return f"{decision.kind} {decision.release or ''}{where}{clusters}{bars}{state}"
+    said = [decision.kind, decision.release or ""]
+    said += [f"to wave {decision.wave}"] if decision.wave else []
+    parts = [" ".join(filter(None, said))]
+    parts += [names([move.cluster for move in decision.moves])] if decision.moves else []
+    head = ": ".join(parts)
+    bars = [bar.release or bar.workload or "" for bar in decision.bars]
+    head += f", bars {names(bars)}" if bars else ""
+    if decision.moves or bars:
+        head += ", ready to be merged" if decision.ready else ", waits for a person"
+    return head
 
 
 def _same(found: Explained) -> Iterator[str]:
