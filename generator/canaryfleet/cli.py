@@ -40,6 +40,8 @@ usage: canaryfleet COMMAND [options]
   build     print the final objects of an app on a cluster
   status    say what runs where, by wave, and what is true of it
   report    push a signed status of the cluster that this runs in
+  reconcile look, decide, and move the next wave by a pull request
+  gate      mark pull requests that would break a limit
   explain   decide a recorded decision again, and say what would change it
   rbac      print what a cluster has to allow, so that it can be read
   schema    write the JSON Schemas that editors use
@@ -516,6 +518,40 @@ def _report(given: list[str]) -> int:
     return _exit(found.findings)
 
 
+def _reconcile(given: list[str]) -> int:
+    parser = _parser(
+        "reconcile",
+        "Look at Git, the forge and the clusters; decide; and move the next wave by one pull request an app.",
+    )
+    parser.add_argument("apps", nargs="*", metavar="APP", help="only these apps")
+    parser.add_argument("--dry-run", action="store_true", help="only say what it would do, and why")
+    parser.add_argument(
+        "--timeout", default="10s", metavar="TIME", help="limit for each cluster by itself (default: 10s)"
+    )
+    options = _parse(parser, given)
+    from canaryfleet import bot
+
+    tree = _tree(options.root)
+    made = bot.make(tree, _source(None, tree.root), _seconds(options.timeout, "--timeout"))
+    return bot.run_once(made, options.apps, dry=options.dry_run, as_json=options.output == "json")
+
+
+def _gate(given: list[str]) -> int:
+    parser = _parser(
+        "gate", "Judge open pull requests by the tree that merging them would produce, and mark their heads."
+    )
+    parser.add_argument("numbers", nargs="*", type=int, metavar="NUMBER", help="only these pull requests")
+    parser.add_argument(
+        "--timeout", default="10s", metavar="TIME", help="limit for each cluster by itself (default: 10s)"
+    )
+    options = _parse(parser, given)
+    from canaryfleet import bot
+
+    tree = _tree(options.root)
+    made = bot.make(tree, _source(None, tree.root), _seconds(options.timeout, "--timeout"))
+    return bot.run_gate(made, options.numbers, as_json=options.output == "json")
+
+
 def _explain(given: list[str]) -> int:
     parser = _parser(
         "explain",
@@ -603,6 +639,8 @@ COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "build": _build,
     "status": _status,
     "report": _report,
+    "reconcile": _reconcile,
+    "gate": _gate,
     "explain": _explain,
     "rbac": _rbac,
     "schema": _schema,

@@ -11,6 +11,7 @@ from canaryfleet.files import Tree
 from canaryfleet.forges import Forge
 from canaryfleet.models.decision import Situation
 from canaryfleet.models.forge import PullRequest
+from canaryfleet.nearest import nearest
 from canaryfleet.situation import Evidence, Ground
 from canaryfleet.sources import Source
 
@@ -47,12 +48,16 @@ def look(bot: Bot, apps: Collection[str] | None = None) -> Iterator[Sight]:
     """Everything as it is now, for all apps or some.
 
     Git first and the forge last: what the forge says was merged and Git does not have yet, is known to be missing.
-    Raises `Problems`: CF025, CF180, CF182 and what is wrong with fleet.yaml.
+    Raises `Problems`: CF015 an app that is not there, CF025, CF180, CF182 and what is wrong with fleet.yaml.
     """
     commit = _fetch(bot)
     with commits.worktree(bot.root, commit) as folder:
         now = bot.clock()
         ground = situation.survey(Tree(folder), commit, now)
+        for app in set(apps or ()) - set(ground.halves):
+            raise problem(
+                Place(repo.OVERLAYS), "CF015", f"there is no app {app}", nearest(app, ground.halves)
+            )
         evidence = situation.look(ground, bot.source, bot.timeout)
         requests = bot.forge.requests(BRANCHES)
         now = max(now, bot.clock())

@@ -178,6 +178,8 @@ class Evidence(NamedTuple):
     verdicts: Mapping[str, Mapping[str, Verdict]]
     carried: Mapping[str, Mapping[str, datetime]]
     absent: Mapping[str, Collection[str]]
+    read: Mapping[str, datetime]
+    """When each cluster was read."""
 
 
 def look(ground: Ground, source: Source, timeout: float) -> Evidence:
@@ -191,7 +193,9 @@ def see(ground: Ground, sightings: Iterable[Sighting]) -> Evidence:
     verdicts: dict[str, dict[str, Verdict]] = {name: {} for name in ground.halves}
     carried: dict[str, dict[str, datetime]] = {name: {} for name in ground.halves}
     absent: dict[str, set[str]] = {name: set() for name in ground.halves}
+    read: dict[str, datetime] = {}
     for sighting in sightings:
+        read[sighting.cluster] = sighting.began
         for item in status.seen(ground.plan, sighting):
             app, name = item.seat
             if item.verdict is not None:
@@ -201,7 +205,7 @@ def see(ground: Ground, sightings: Iterable[Sighting]) -> Evidence:
                 carried[app][name] = since
             if presence.absent(item.observation, _uid(ground, name), _removed(ground.halves[app], name)):
                 absent[app].add(name)
-    return Evidence(verdicts, carried, absent)
+    return Evidence(verdicts, carried, absent, read)
 
 
 def _carried(item: status.Seen) -> datetime | None:

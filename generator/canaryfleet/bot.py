@@ -1,0 +1,119 @@
+"""The commands of the bot: `canaryfleet reconcile` and `canaryfleet gate`, on the clone in which they run."""
+
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from msgspec import to_builtins
+
+from canaryfleet import gate, notify, output, reconcile, repo
+from canaryfleet.errors import EXIT_FINDINGS, EXIT_OK, Finding
+from canaryfleet.files import Tree
+from canaryfleet.forges import connect
+from canaryfleet.gate import Judged
+from canaryfleet.models.decision import Reason
+from canaryfleet.models.outcome import Outcome
+from canaryfleet.reconcile import Report, Way
+from canaryfleet.sight import Bot
+from canaryfleet.sources import Source
+
+
+def make(tree: Tree, source: Source, timeout: float) -> Bot:
+    """The bot of a clone, with the forge that its fleet.yaml names. Raises `Problems` CF180, CF181."""
+    return Bot(tree.root, connect(repo.fleet(tree).forge, tree.root), source, timeout)
+
+
+# reconcile
+
+
+def run_once(bot: Bot, apps: Sequence[str], *, dry: bool, as_json: bool) -> int:
+    """Look once at all apps or some, do what is due, and say so."""
+    tell = Teller(bot)
+    shown: list[dict[str, Any]] = []
+    code = EXIT_OK
+    for report in reconcile.once(bot, apps or None, Way(dry=dry)):
+        if as_json:
+            shown.append(report_data(report))
+        else:
+            print(report_text(report), flush=True)
+        warnings = [] if dry else tell.of(report.outcome)
+        output.findings_text([*report.findings, *warnings], sys.stderr)
+        code = EXIT_FINDINGS if report.outcome.problem else code
+    if as_json:
+        output.print_json({"apps": shown})
+    return code
+
+
+class Teller:
+    """Tells people what a run has changed."""
+
+    def __init__(self, bot: Bot) -> None:
+        self._targets, self.findings = notify.targets(repo.fleet(Tree(bot.root)))
+
+    def of(self, outcome: Outcome) -> list[Finding]:
+        """Tell of one outcome; warnings about those who could not be told."""
+        return [
+            warning for event in notify.events(None, outcome) for warning in notify.send(event, self._targets)
+        ]
+
+
+def report_text(report: Report) -> str:
+    """What the bot decided for an app, why, and what it did."""
+    outcome = report.outcome
+    if outcome.decision is None:
+        return f"{outcome.app}: {outcome.problem}"
+    decision = outcome.decision
+    what = [decision.kind, decision.release or "", f"wave {decision.wave}" if decision.wave else ""]
+    lines = [f"{outcome.app}: {' '.join(filter(None, what))}"]
+    for move in decision.moves:
+        lines.append(f"  {move.cluster}: {move.from_ or 'nothing'} -> {move.to or 'nothing'}")
+    lines += [f"  {_reason(item)}" for item in decision.reasons]
+    lines += [f"  {action}" for action in outcome.actions]
+    lines += [f"  {remark}" for remark in report.remarks]
+    lines += [f"  {outcome.problem}"] if outcome.problem else []
+    return "\n".join(lines)
+
+
+def _reason(item: Reason) -> str:
+    return f"{item.code}: {item.message}" + (f" ({item.remedy})" if item.remedy else "")
+
+
+def report_data(report: Report) -> dict[str, Any]:
+    """The same for scripts."""
+    found: dict[str, Any] = to_builtins(report.outcome)
+    return found | {
+        "remarks": list(report.remarks),
+        "findings": [output.finding_data(item) for item in report.findings],
+    }
+
+
+# gate
+
+
+def run_gate(bot: Bot, numbers: Iterable[int], *, as_json: bool) -> int:
+    """Judge pull requests, mark them, and say why."""
+    found = gate.every(bot, numbers)
+    if as_json:
+        output.print_json({"requests": [_judged_data(item) for item in found]})
+    else:
+        _each(found, print)
+    return EXIT_FINDINGS if any(item.reasons for item in found) else EXIT_OK
+
+
+def _each(found: Sequence[Judged], say: Callable[[str], None]) -> None:
+    for item in found:
+        say(f"pull request {item.number}: {item.status.state}, {item.status.description}")
+        for app, reasons in item.reasons.items():
+            for reason in reasons:
+                say(f"  {app}: {_reason(reason)}" if app else f"  {_reason(reason)}")
+    if not found:
+        say("no pull request is open")
+
+
+def _judged_data(item: Judged) -> dict[str, Any]:
+    return {
+        "number": item.number,
+        "head": item.head,
+        "status": to_builtins(item.status),
+        "reasons": {app: to_builtins(reasons) for app, reasons in item.reasons.items()},
+    }
