@@ -48,10 +48,17 @@ def explain(loaded: Loaded) -> Explained:
         otherwise = tuple(what_if(situation))
     except (ArithmeticError, LookupError, ValueError) as error:  # a time zone that is none, a year 10,000
         raise _bad(f"no decision can be made of it: {type(error).__name__} {error}") from None
-    old, new = msgspec.to_builtins(loaded.record.decision), msgspec.to_builtins(again)
+    old, new = _compared(loaded.record.decision), _compared(again)
     fields = sorted(old.keys() | new.keys())
     differ = tuple((name, old.get(name), new.get(name)) for name in fields if old.get(name) != new.get(name))
     return Explained(loaded, again, differ, otherwise)
+
+
+def _compared(decision: Decision) -> dict[str, Any]:
+    """What has to be the same. A bar that its branch had already keeps the time and the words of then."""
+    bars = [{"workload": bar.workload, "release": bar.release, "by": bar.by} for bar in decision.bars]
+    plain: dict[str, Any] = msgspec.to_builtins(decision)
+    return plain | ({"bars": bars} if bars else {})
 
 
 # Where it comes from

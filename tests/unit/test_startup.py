@@ -79,3 +79,17 @@ def test_status_imports_neither_renderer_nor_sources_that_it_does_not_ask() -> N
     assert not {"check", "freeze", "kustomize", "lint", "point", "render", "schema", "signing"} & heads
     assert not any(name.startswith("engines.argo_rollouts.validate") for name in ours(modules))
     assert {name for name in ours(modules) if name.startswith("sources")} == {"sources", "sources.snapshot"}
+
+
+def test_explain_imports_no_renderer_and_no_forge_that_it_does_not_ask(tmp_path: Path) -> None:
+    from canaryfleet import record
+    from canaryfleet.decide import decide
+    from world import World
+
+    read = World(()).look()
+    (tmp_path / "record").write_bytes(record.encode(record.of(read, decide(read))).data)
+    modules = imported("explain", str(tmp_path / "record"))
+    assert not {"check", "freeze", "kustomize", "lint", "point", "render", "schema", "signing"} & ours(
+        modules
+    )
+    assert not any(name.startswith(("forges.", "sources.")) for name in ours(modules))

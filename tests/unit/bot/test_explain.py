@@ -329,6 +329,16 @@ def test_another_decision_is_told_with_what_differs(explain: Any, tmp_path: Path
     assert {"field": "kind", "recorded": "Advance", "now": "Hold"} in as_json["differences"]
 
 
+def test_a_bar_of_an_older_proposal_is_no_difference_and_another_bar_is(explain: Any, tmp_path: Path) -> None:
+    read = begun()
+    made = of(replace(read, verdicts=read.verdicts | {"p": verdict("p", "v1", "Failed", read.now)}))
+    (bar,) = made.decision.bars
+    for changes, code in (({"since": EARLY, "why": "as it was"}, 0), ({"workload": "w0"}, 1)):
+        other = replace(made, decision=replace(made.decision, bars=(replace(bar, **changes),)))
+        (tmp_path / "record").write_bytes(record.encode(other).data)
+        assert explain(str(tmp_path / "record")).code == code
+
+
 def test_the_input_can_be_changed_and_explained_again(explain: Any, packed: Packed, tmp_path: Path) -> None:
     (tmp_path / "record").write_bytes(packed.data)
     data = json.loads(explain(str(tmp_path / "record"), "--input").out)
