@@ -25,8 +25,6 @@ NEEDED = {
     "openssl": "apt-get update && apt-get install openssl",
     "git": "apt-get update && apt-get install git",
     "ssh-keygen": "apt-get update && apt-get install openssh-client",
-    "gcc": "apt-get update && apt-get install gcc libc6-dev",
-    "setpriv": "apt-get update && apt-get install util-linux",
 }
 BUILD_FLAGS = ("-trimpath", "-ldflags=-s -w")
 
@@ -40,6 +38,8 @@ class Tool:
     package: str
     tags: str = ""
     """Build tags; with C, since what asks for them (SQLite) is written in it."""
+    asked: bool = False
+    """Built only when it is named: no test needs it."""
 
 
 TOOLS = (
@@ -64,7 +64,7 @@ TOOLS = (
     ),
     Tool("pilot-discovery", "istio", "istio.io/istio/pilot/cmd/pilot-discovery"),
     Tool("istioctl", "istio", "istio.io/istio/istioctl/cmd/istioctl"),
-    Tool("gitea", "gitea", "code.gitea.io/gitea", "sqlite sqlite_unlock_notify"),
+    Tool("gitea", "gitea", "code.gitea.io/gitea", "sqlite sqlite_unlock_notify", asked=True),
 )
 
 
