@@ -147,7 +147,7 @@ class FakeForge:
         reply = act()
         if method != "GET" or reply.status != 200:
             return reply
-        etag = f'W/"{hashlib.sha256(json.dumps([reply.body, reply.headers]).encode()).hexdigest()}"'
+        etag = f'W/"{hashlib.sha256(json.dumps(reply.body).encode()).hexdigest()}"'
         seen = headers.get("if-none-match") == etag
         return reply._replace(status=304 if seen else 200, headers={**reply.headers, "etag": etag})
 

@@ -1,7 +1,9 @@
 """Forges to test with: a real repository, and the people who work on it."""
 
 import os
+import shutil
 import subprocess
+from copy import copy
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -39,13 +41,28 @@ class Clock:
 class Ground:
     """A bare repository with one commit on main, a clone of it, and the local forge beside it."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, branch: str | None = None) -> None:
+        """`branch`: one with a commit that changes the file `pointer`."""
         self.bare, self.clone = folder / "fleet.git", folder / "clone"
         sh(folder, "init", "-q", "--bare", "-b", "main", str(self.bare))
         sh(folder, "clone", "-q", str(self.bare), str(self.clone))
         self.clock = Clock()
         self.local = Local(self.bare, self.clock)
         self.push("main", {"README": "fleet\n"})
+        if branch:
+            self.push(branch, {"pointer": "new\n"}, onto="main")
+
+    def copy(self, folder: Path) -> "Ground":
+        """The same elsewhere: a tenth of the time that it takes to make one."""
+        other = copy(self)
+        other.bare, other.clone = folder / "fleet.git", folder / "clone"
+        shutil.copytree(self.bare, other.bare)
+        shutil.copytree(self.clone, other.clone)
+        config = other.clone / ".git" / "config"
+        config.write_text(config.read_text().replace(str(self.bare), str(other.bare)))
+        other.clock = Clock(self.clock.now)
+        other.local = Local(other.bare, other.clock)
+        return other
 
     def push(self, branch: str, files: dict[str, str], *, onto: str | None = None) -> str:
         """One commit on a branch, begun at `onto` if there is none yet or it is to be made anew; its id."""

@@ -177,7 +177,8 @@ class Api:
             found = {name.lower(): value for name, value in response.headers.items()}
             answer = Answer(response.status, found, self._body(response))
         if answer.status == 304 and kept:
-            return kept
+            # How many pages there are may have changed though this one has not.
+            return kept._replace(headers={**kept.headers, **found})
         if method == "GET" and answer.status == 200 and "etag" in found:
             self._keep(target, answer)
         return answer
@@ -313,7 +314,9 @@ def git_environment(address: str, user: str, secret: str) -> dict[str, str]:
 
 
 def path(*parts: str | int) -> str:
-    """A path of names, which may have any characters."""
+    """A path of names, which may have any characters. Raises `Problems` CF180: one that would lead elsewhere."""
+    if {".", ".."} & {str(part) for part in parts}:
+        raise problem(PLACE, REFUSED, "a name that is only dots is none")
     return "".join("/" + quote(str(part), safe="") for part in parts)
 
 

@@ -20,11 +20,14 @@ from forges import Clock, Ground, sh
 BRANCH = "canaryfleet/chat/k1"
 
 
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Ground:
+    return Ground(tmp_path_factory.mktemp("template"), BRANCH)
+
+
 @pytest.fixture
-def ground(tmp_path: Path) -> Ground:
-    ground = Ground(tmp_path)
-    ground.push(BRANCH, {"pointer": "new\n"}, onto="main")
-    return ground
+def ground(template: Ground, tmp_path: Path) -> Ground:
+    return template.copy(tmp_path)
 
 
 def fails(code: str, call: Callable[[], Any]) -> str:
@@ -93,7 +96,7 @@ def test_conflicts_are_not_merged(ground: Ground) -> None:
 
 def test_nothing_is_merged_if_the_base_has_it_all(ground: Ground) -> None:
     request = ground.local.open(BRANCH, "main", "t", "b")
-    before = ground.push("main", {"pointer": "new\n"})
+    before = ground.push("main", {"pointer": "new\n", "other": "1\n"})
     with pytest.raises(NotMerged, match="has everything"):
         ground.local.merge(request.number, request.head, "t", "m")
     assert ground.tip() == before

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from canaryfleet import git
 from canaryfleet.errors import Problems
@@ -267,6 +268,24 @@ def test_a_list_without_end_is_a_problem(
     monkeypatch.setattr(rest, "PAGES", 3)
     server.fail("GET", "/pulls$", instead(200, [], link='<x>; rel="next"'), times=4)
     assert "more than 3 pages" in fails("CF180", forge.everybody)
+
+
+def test_a_page_that_has_not_changed_may_have_another_after_it(
+    server: FakeForge, forge: Forge, ground: Ground
+) -> None:
+    server.most = 2
+    for by in ("alice", "bob"):
+        ground.local.review(1, by)
+    before = len(forge.requests("")[0].reviews)
+    ground.local.review(1, "carol")
+    assert (before, len(forge.requests("")[0].reviews)) == (2, 3)
+    clear(ground)
+
+
+def clear(ground: Ground) -> None:
+    """No reviews any more: the ground is that of all tests here."""
+    with ground.local._locked():
+        ground.local._write(replace(ground.local._one(1), reviews=()))
 
 
 def test_what_is_kept_has_a_largest_size(
