@@ -133,6 +133,7 @@ def read_clusters(tree: Tree, findings: list[Finding]) -> dict[str, Cluster]:
                     "give both the same name",
                 )
             )
+            continue  # it would else stand for the cluster that it names
         clusters[cluster.metadata.name] = cluster
     return clusters
 
@@ -357,23 +358,29 @@ def survey(tree: Tree, name: str, findings: list[Finding]) -> App:
 
     Pointers may name releases that are not there.
     """
-    committed: dict[str, Committed] = {}
-    pointers: dict[str, Pointer] = {}
-    for cluster in _visible(tree.list(_overlays(name))):
-        path = overlay_path(name, cluster)
-        data = _collect(findings, lambda path=path: tree.read(path))  # type: ignore[misc]
-        found = overlay.pointer(data) if data is not None else None
-        if data is None or found is None:
-            if data is not None:
-                findings.append(_pointless(path))
-            continue
-        committed[cluster], pointers[cluster] = Committed(path, data), found
+    committed = _overlays_there(tree, name, findings)
+    named = {cluster: overlay.pointer(item.data) for cluster, item in committed.items()}
+    findings += [_pointless(committed[cluster].path) for cluster, found in named.items() if found is None]
+    pointers = {cluster: found for cluster, found in named.items() if found is not None}
     releases: dict[str, Release] = {}
     for each in _visible(release_names(tree, name)):
         read = _collect(findings, lambda each=each: release(tree, name, each))  # type: ignore[misc]
         if read is not None:
             releases[each] = read
     return App(name, committed, pointers, releases)
+
+
+def _overlays_there(tree: Tree, app: str, findings: list[Finding]) -> dict[str, Committed]:
+    """The app's overlays that can be read: all at once, or each by itself if one of them can't."""
+    try:
+        return overlays(tree, app)
+    except Problems:
+        paths = {name: overlay_path(app, name) for name in _visible(tree.list(_overlays(app)))}
+        read = {
+            name: _collect(findings, lambda path=path: tree.read(path))  # type: ignore[misc]
+            for name, path in paths.items()
+        }
+        return {name: Committed(paths[name], data) for name, data in read.items() if data is not None}
 
 
 def _pointless(path: str) -> Finding:

@@ -395,7 +395,7 @@ def test_a_long_history_is_read_in_half_a_second(tmp_path: Path) -> None:
     made.git("fast-import", "--quiet", stdin="\n".join(lines))
     head = made.git("rev-parse", "main")
     best = 9.0
-    for _ in range(3):
+    for _ in range(5):
         began = time.perf_counter()
         log = past.log(str(made.root), head, ["chat"], below="", most=situation.MOST)
         found = list(history.merged(log.of("chat"), made.now))
@@ -497,6 +497,22 @@ def test_a_cluster_whose_file_cannot_be_read_gets_nothing(clone: Clone) -> None:
     made = decide(found)
     assert (made.kind, made.moves) == ("Hold", ())
     assert "unknown-to-release" in [reason.code for reason in made.reasons]
+
+
+def test_a_file_stands_for_no_other_cluster(clone: Clone) -> None:
+    text = (clone.root / f"clusters/{C0}.yaml").read_text().replace("gpu: 16", "gpu: 999")
+    clone.write("clusters/zz.yaml", text)
+    found = broken(clone)
+    assert found.sites[C0].resources == {"nvidia.com/gpu": 16_000}
+    assert "zz" not in found.sites
+
+
+def test_an_overlay_without_its_file_holds_the_app(clone: Clone) -> None:
+    clone.git("mv", repo.overlay_path(TOOLS, C0), f"overlays/{TOOLS}/clusters/{C0}/more.yaml")
+    found = broken(clone)
+    assert C0 not in found.pointers
+    assert len(found.pointers) == 11
+    assert C0 in (found.unreadable or "")
 
 
 def test_a_pointer_of_a_cluster_without_a_file_is_unknown(clone: Clone) -> None:
