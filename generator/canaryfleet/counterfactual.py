@@ -24,6 +24,7 @@ from canaryfleet.standing import Facts
 
 CLUSTERS = 12  # of each kind that are tried one by one; all together are tried, too
 TRIES = 400  # of pairs: a fleet of a thousand clusters takes some milliseconds for each
+READY = 2
 QUARTER = timedelta(minutes=15)
 AHEAD = 14 * 24 * 4  # quarters of an hour in which a window is looked for
 
@@ -67,7 +68,8 @@ def what_if(situation: Situation) -> list[Otherwise]:
     alone = {item.changes[0].what for item in found if item.changes[0].cluster and not item.changes[0].whole}
     found = [item for item in found if not (item.changes[0].whole and item.changes[0].what in alone)]
     best = _progress(first)
-    if found and (first.kind == "Rollback" or any(_progress(item.decision) > best for item in found)):
+    goes = first.kind == "Rollback" or best == READY
+    if found and (goes or any(_progress(item.decision) > best for item in found)):
         return found
     pairs = (_try(situation, first, pair) for pair in islice(combinations(tried, 2), TRIES))
     return found + [new for new in pairs if new and (not found or _progress(new.decision) > best)]
@@ -77,7 +79,7 @@ def _progress(decision: Decision) -> int:
     """How far it lets the release go: people ask most of all what would let it go on."""
     if decision.kind in ("Hold", "Rollback"):
         return 0
-    return 2 if decision.ready or decision.kind == "Done" else 1
+    return READY if decision.ready or decision.kind == "Done" else 1
 
 
 def _try(situation: Situation, first: Decision, made: tuple[Change, ...]) -> Otherwise | None:
