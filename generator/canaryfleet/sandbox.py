@@ -30,6 +30,12 @@ class Sandbox:
         self._scripts: dict[tuple[str, str], Script] = {}
         self._synced: dict[tuple[str, str], bytes] = {}
 
+    def fork(self, clock: Callable[[], datetime], behave: Behave) -> "Sandbox":
+        """The same fleet as it is now, which goes its own way from here."""
+        other = Sandbox(clock, behave)
+        other._scripts, other._synced = dict(self._scripts), dict(self._synced)
+        return other
+
     def sync(self, tree: Tree) -> list[tuple[str, str]]:
         """Apply what the overlays of a tree build, where it changed, and delete what is gone; app and cluster."""
         clusters = repo.read_clusters(tree, [])

@@ -1,0 +1,275 @@
+"""The bot on real git and a local forge, with simulated clusters: what comes of a release in the end."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from canaryfleet import commits
+from canaryfleet.errors import Place, problem
+from canaryfleet.landing import AUTHOR
+from story import CLUSTERS, Story
+
+
+@pytest.fixture(scope="module")
+def seed(tmp_path_factory: pytest.TempPathFactory) -> Story:
+    """1.0.0 is everywhere."""
+    found = Story(tmp_path_factory.mktemp("seed"))
+    found.until_rest()
+    assert set(found.versions().values()) == {"1.0.0"}
+    return found
+
+
+@pytest.fixture
+def story(seed: Story, tmp_path: Path) -> Story:
+    """A world of one's own in which 1.0.0 is everywhere."""
+    return seed.fork(tmp_path / "story")
+
+
+GOOD = [
+    "chat: 1.1.0 to wave first (one)",
+    "chat: 1.1.0 to wave rest (three)",
+    "chat: 1.1.0 to wave rest (two)",
+]
+
+
+def moves(story: Story, version: str = "1.1.0") -> list[str]:
+    """What the bot has merged about a version."""
+    return [subject for subject in story.log() if f"{version} to" in subject or f"from {version}" in subject]
+
+
+# The story as it should be
+
+
+def test_a_good_release_goes_through_all_waves_by_merged_pull_requests(story: Story) -> None:
+    before = story.pointers()["one"].release
+    story.release("1.1.0")
+    reports = story.until_rest()
+    assert story.versions() == dict.fromkeys(CLUSTERS, "1.1.0")
+    assert {item.fallback for item in story.pointers().values()} == {before}
+    assert reports[-1].outcome.decision.kind == "Done"
+    assert moves(story) == GOOD
+    assert all(item.state == "merged" for item in story.forge.requests("canaryfleet/"))
+
+
+def test_a_bad_release_is_stopped_in_its_first_wave_reverted_and_barred(story: Story) -> None:
+    story.moods["1.1.0"] = "bad"
+    story.release("1.1.0")
+    story.until_rest()
+    assert set(story.versions().values()) == {"1.0.0"}
+    assert moves(story) == ["chat: 1.1.0 to wave first (one)", "chat: back from 1.1.0 on one"]
+    assert "bars:" in (story.people / "overlays/chat/promotion.yaml").read_text()
+    story.moods.clear()
+    report = story.turn()  # the bar outlives the failure
+    assert report.outcome.decision.kind == "Hold"
+    assert report.outcome.decision.reasons[0].code == "barred"
+
+
+def test_a_dry_run_says_what_it_would_do_and_does_nothing(story: Story) -> None:
+    story.release("1.1.0")
+    story.sync()
+    before = story.main(), story.git("for-each-ref", at=story.bare)
+    report = story.run(dry=True)
+    assert report.outcome.decision.kind == "Start"
+    assert report.remarks[0].startswith("would push canaryfleet/chat/")
+    assert (story.main(), story.git("for-each-ref", at=story.bare)) == before
+    assert [item for item in story.forge.requests("canaryfleet/") if item.state == "open"] == []
+
+
+def test_the_merged_commit_says_why_and_what_proved_it(story: Story) -> None:
+    story.release("1.1.0")
+    story.until_rest()
+    _, author, message = next(item for item in story.commits() if GOOD[1] in item[2])
+    assert author == AUTHOR
+    assert "one: Verified on 1.1.0" in message
+    assert "Canaryfleet-Verdict: Verified app=chat cluster=one" in message
+    assert "Canaryfleet-Decision: " in message
+
+
+# What happens in between
+
+
+class Killed(BaseException):
+    """The process is gone: nothing after this line of it happens."""
+
+
+class Shaky:
+    """The story's forge, with something that happens before or after the n-th change of the shared world.
+
+    A push is a change, too; `at` counts them, from 0.
+    """
+
+    def __init__(self, story: Story, at: int, *, after: bool, happens: Callable[[], None]) -> None:
+        self.story, self.at, self.after, self.happens = story, at, after, happens
+        self.count = 0
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self.story.forge, name)
+        if name not in ("open", "edit", "close", "merge"):
+            return found
+        return lambda *words: self.change(lambda: found(*words))
+
+    def change(self, act: Callable[[], Any]) -> Any:
+        """A change, and what happens with it."""
+        now = self.count == self.at
+        self.count += 1
+        if now and not self.after:
+            self.happens()
+        result = act()
+        if now and self.after:
+            self.happens()
+        return result
+
+
+def shaken(
+    story: Story, monkeypatch: pytest.MonkeyPatch, at: int, *, after: bool, happens: Callable[[], None]
+) -> Shaky:
+    """A forge with which something happens, also around a push."""
+    forge, push = Shaky(story, at, after=after, happens=happens), commits.push
+    monkeypatch.setattr(commits, "push", lambda *words, **more: forge.change(lambda: push(*words, **more)))
+    return forge
+
+
+def killed() -> None:
+    """The end of the process."""
+    raise Killed
+
+
+CHANGES = range(4)  # of a run that proposes and merges: push, open, merge, delete the branch
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("at", CHANGES)
+def test_a_run_that_is_killed_at_any_change_is_taken_up_by_the_next(
+    story: Story, monkeypatch: pytest.MonkeyPatch, at: int, after: bool
+) -> None:
+    story.release("1.1.0")
+    story.sync()
+    with monkeypatch.context() as patched:
+        forge = shaken(story, patched, at, after=after, happens=killed)
+        with pytest.raises(Killed):
+            story.run(forge)
+    story.until_rest()
+    assert moves(story) == GOOD
+    assert len(story.forge.requests("canaryfleet/")) == len(
+        {r.branch for r in story.forge.requests("canaryfleet/")}
+    )
+
+
+@pytest.mark.parametrize("at", range(3))
+def test_an_answer_that_is_lost_is_found_out_by_the_next_run(
+    story: Story, monkeypatch: pytest.MonkeyPatch, at: int
+) -> None:
+    def lost() -> None:
+        raise problem(Place("."), "CF180", "the answer was lost")
+
+    story.release("1.1.0")
+    story.sync()
+    with monkeypatch.context() as patched:
+        report = story.run(shaken(story, patched, at, after=True, happens=lost))
+    assert report.outcome.kind == "CF180"
+    story.until_rest()
+    assert moves(story) == GOOD
+
+
+@pytest.mark.parametrize("at", CHANGES)
+def test_a_second_bot_at_the_same_time_doubles_nothing(
+    story: Story, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, at: int
+) -> None:
+    second = tmp_path / "second"
+    story.git("clone", "-q", str(story.bare), str(second), at=tmp_path)
+    story.release("1.1.0")
+    story.sync()
+
+    def other() -> None:
+        mine, story.clone = story.clone, second
+        patched.undo()
+        story.run()
+        story.clone = mine
+
+    with monkeypatch.context() as patched:
+        story.run(shaken(story, patched, at, after=False, happens=other))
+    story.until_rest()
+    assert moves(story) == GOOD
+
+
+# People
+
+
+def opened(story: Story) -> int:
+    """The number of the bot's open pull request for the first wave, which was not merged yet."""
+    story.release("1.1.0")
+    story.sync()
+    calls: list[int] = []
+
+    class Busy:
+        def __getattr__(self, name: str) -> Any:
+            found = getattr(story.forge, name)
+            return found if name != "merge" else self._merge
+
+        def _merge(self, number: int, *_: str) -> str:
+            from canaryfleet.forges import NotMerged
+
+            calls.append(number)
+            raise NotMerged("a required check is missing")
+
+    report = story.run(Busy())  # type: ignore[arg-type]
+    assert report.remarks == ("a required check is missing",)
+    assert set(story.versions().values()) == {"1.0.0"}
+    return calls[0]
+
+
+def test_a_closed_pull_request_is_a_no_to_exactly_that(story: Story) -> None:
+    number = opened(story)
+    story.forge.shut(number, "ann", "not today")
+    for _ in range(3):
+        report = story.turn()
+        assert report.outcome.decision.reasons[0].code == "declined"
+    assert set(story.versions().values()) == {"1.0.0"}
+    story.release("1.2.0")
+    story.until_rest()
+    assert set(story.versions().values()) == {"1.2.0"}
+
+
+def test_a_branch_that_a_person_has_committed_on_is_theirs(story: Story) -> None:
+    number = opened(story)
+    (branch,) = (item.branch for item in story.forge.requests("canaryfleet/") if item.number == number)
+    story.git("fetch", "-q", "origin", branch)
+    story.git("checkout", "-q", "--detach", "FETCH_HEAD")
+    (story.people / "NOTE").write_text("mine\n")
+    story.git("add", "-A")
+    story.git("commit", "-q", "-m", "my own idea")
+    story.git("push", "-q", "origin", f"HEAD:{branch}")
+    head = story.git("rev-parse", "HEAD").strip()
+    story.git("checkout", "-q", "main")
+    for _ in range(3):
+        report = story.turn()
+        assert "touched" in [item.code for item in report.outcome.decision.reasons]
+    assert set(story.versions().values()) == {"1.0.0"}
+    assert story.git("rev-parse", branch, at=story.bare).strip() == head
+
+
+def test_what_was_merged_besides_does_not_disturb(story: Story) -> None:
+    opened(story)
+    (story.people / "README.md").write_text("words\n")
+    story.commit("words")
+    story.until_rest()
+    assert moves(story) == GOOD
+
+
+def test_a_pause_in_between_stops_the_merge(story: Story, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is true when it merges counts, not what was true when it proposed."""
+    story.release("1.1.0")
+    story.sync()
+
+    def paused() -> None:
+        text = (story.people / "fleet.yaml").read_text()
+        (story.people / "fleet.yaml").write_text(f"{text}paused: true\n")
+        story.commit("stop everything")
+
+    with monkeypatch.context() as patched:
+        report = story.run(shaken(story, patched, 1, after=True, happens=paused))
+    assert set(story.versions().values()) == {"1.0.0"}
+    assert "changed in between" in " ".join(report.remarks)
+    assert story.turn().outcome.decision.reasons[0].code == "paused"
