@@ -107,7 +107,7 @@ class FakeForge:
 
             def _serve(self) -> None:
                 data = self.rfile.read(int(self.headers.get("content-length", 0)))
-                headers = {name.lower(): value for name, value in self.headers.items()}
+                headers = {name.lower(): ", ".join(self.headers.get_all(name, [])) for name in self.headers}
                 reply = forge._answer(self.command, self.path, headers, data)
                 forge.asked.append(Asked(self.command, self.path, headers, reply.status if reply else 0))
                 self.close_connection = True

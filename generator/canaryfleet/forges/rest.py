@@ -302,13 +302,14 @@ def git_environment(address: str, user: str, secret: str) -> dict[str, str]:
     from base64 import b64encode
 
     word = b64encode(f"{user}:{secret}".encode()).decode()
-    settings = {
-        f"http.{address}.extraHeader": f"Authorization: Basic {word}",
-        "http.followRedirects": "false",  # the header would go along
-        "credential.helper": "",
-    }
+    settings = (
+        (f"http.{address}.extraHeader", ""),  # forget those of the clone: two of a kind are refused
+        (f"http.{address}.extraHeader", f"Authorization: Basic {word}"),
+        ("http.followRedirects", "false"),  # the header would go along
+        ("credential.helper", ""),
+    )
     found = {"GIT_CONFIG_COUNT": str(len(settings))}
-    for number, (key, value) in enumerate(settings.items()):
+    for number, (key, value) in enumerate(settings):
         found |= {f"GIT_CONFIG_KEY_{number}": key, f"GIT_CONFIG_VALUE_{number}": value}
     return found
 

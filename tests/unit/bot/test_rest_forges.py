@@ -395,6 +395,12 @@ def test_git_is_told_the_token_in_its_environment_alone(
     server: FakeForge, forge: Forge, tmp_path: Path
 ) -> None:
     remote = forge.remote
+    git.run(tmp_path, ["init", "-q"])
+    # As the checkout of GitHub's Actions leaves it: two of a kind would be refused.
+    git.run(
+        tmp_path,
+        ["config", f"http.{remote.address.split('/acme')[0]}/.extraheader", "Authorization: Basic other"],
+    )
     origin = server.url.removesuffix(server.prefix)
     assert remote.address == f"{origin}/{REPOSITORY}.git"
     server.fail("GET", r"info/refs", instead(401, {}), times=2)
@@ -489,7 +495,7 @@ def test_an_app_renews_its_token_before_it_ends(
         slept.clock.pass_(minutes=6)
         forge.everybody()
         assert server.tokens == 2
-        assert forge.remote.environment["GIT_CONFIG_VALUE_0"].endswith(
+        assert forge.remote.environment["GIT_CONFIG_VALUE_1"].endswith(
             base64.b64encode(f"x-access-token:ghs_2{TOKEN}".encode()).decode()
         )
         for claims in signer.claims:
