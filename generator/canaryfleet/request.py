@@ -287,6 +287,9 @@ def _wave_cells(
     state = "under way" if has else "not begun"
     if wave.name in decision.complete:
         state = "complete"
+    failed = sum(standing.failed(facts, cluster, release.id) for cluster in wave.members)
+    if failed:
+        state = f"{state}, failed on {failed}"
     if wave.name == decision.wave:
         state = f"**this pull request**, {state}"
     return text(name(wave.name)), state, f"{verified} of {len(wave.members)}", _limits(wave)

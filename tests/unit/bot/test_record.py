@@ -1,6 +1,7 @@
 """A record comes back whole or not at all, whatever happens to it on its way."""
 
 import base64
+import tracemalloc
 import zlib
 from pathlib import Path
 from typing import Any
@@ -115,6 +116,16 @@ def test_a_small_file_that_unfolds_without_end_is_cut_short(monkeypatch: pytest.
     monkeypatch.setattr(record, "LARGEST", 1 << 20)
     assert "unpacked it has more than 1 MB" in refusal(zlib.compress(b" " * (1 << 20) + b" "))
     assert "not of the form" in refusal(zlib.compress(b" " * (1 << 20)))
+
+
+def test_a_bomb_takes_no_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(record, "LARGEST", 1 << 20)
+    bomb = zlib.compress(bytes(64 << 20))
+    tracemalloc.start()
+    refusal(bomb)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 8 << 20
 
 
 def test_a_large_file_is_not_even_hashed(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -194,6 +194,7 @@ def test_a_rollback_says_what_was_too_bad_and_what_it_bars() -> None:
     assert "Failed (BeyondThreshold)" in body
     assert f"`overlays/app/promotion.yaml` bars workload `{made.bars[0].workload}`" in body
     assert "What runs stays" in body
+    assert re.search(r"\| under way, failed on [1-9] \|", body)
     assert f"- barred: {made.bars[0].workload}" in message
     assert message.index("Failed on") < message.index("Verified on")
 
@@ -301,6 +302,14 @@ def test_whatever_stands_in_it_a_text_has_room(size: int, letters: str) -> None:
     assert len(body) <= 58_000
     assert body.endswith(hidden)
     assert balanced(body)
+
+
+def test_the_limit_holds_whatever_else_goes_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(request, "ROWS", (1000,))
+    read = fleet(1000, lambda n: f"[0.00{n:04}]")
+    body = request.body(read, decide(read), SHA, "<!-- x -->")
+    assert len(body) == 58_000
+    assert body.endswith("<!-- x -->")
 
 
 def balanced(body: str) -> bool:
