@@ -2,7 +2,9 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from msgspec.structs import replace
@@ -34,6 +36,25 @@ class Killed(BaseException):
     """The process has ended here."""
 
 
+@cache
+def _fleet() -> tuple[str, str, dict[str, bytes]]:
+    """Two releases, of which the first is everywhere, and the files of the repository."""
+    with TemporaryDirectory() as folder:
+        project = Project(Path(folder))
+        project.copy(GOLDEN / "shared", APP)
+        first = _release(project, "first")
+        project.point_everything(APP)
+        second = _release(project, "second")
+        tree = Tree(folder)
+        return first, second, {path: tree.read(path) for path in tree.walk("")}
+
+
+def _release(project: Project, stage: str) -> str:
+    project.copy(GOLDEN / "second-release" / stage, APP)
+    project.render()
+    return project.know().frozen[APP].release.id
+
+
 class Hands:
     """The shared repository and its forge; people have `ground.clone`."""
 
@@ -42,19 +63,12 @@ class Hands:
         self.local: Local = self.ground.local
         self.now = BEGIN
         self.bots = 0
-        project = Project(self.ground.clone)
-        project.copy(GOLDEN / "shared", APP)
-        self.first = self._release(project, "first")
-        project.point_everything(APP)
-        self.second = self._release(project, "second")
+        self.first, self.second, files = _fleet()
+        for path, data in files.items():
+            (self.ground.clone / path).parent.mkdir(parents=True, exist_ok=True)
+            (self.ground.clone / path).write_bytes(data)
         self.ground.push("main", {})
         self.bad: tuple[str, ...] = ()
-
-    @staticmethod
-    def _release(project: Project, stage: str) -> str:
-        project.copy(GOLDEN / "second-release" / stage, APP)
-        project.render()
-        return project.know().frozen[APP].release.id
 
     def clone(self) -> Path:
         """A clone of its own for a bot."""
