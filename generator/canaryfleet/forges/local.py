@@ -306,16 +306,18 @@ class Local:
         landed = next(
             (commit for commit in held.tried if self._is_there(commit) and self._has(base, commit)), None
         )
-        head = tips.get(held.branch, held.head)
-        if landed is None and held.state == "open" and self._has(base, head):
-            landed = self._carrier(base, head)  # somebody has merged it without us, and pushed
+        if landed is None and held.state == "open" and self._has(base, held.head):
+            landed = self._carrier(base, held.head)  # somebody has merged it without us, and pushed
         if landed:
             return self._write(
                 replace(held, state="merged", landed=landed, ended=self._clock(), closedBy=None)
             )
-        if held.state == "open" and held.branch not in tips:
+        head = tips.get(held.branch)
+        if held.state != "open" or held.head == head:
+            return held
+        if head is None or self._has(base, head):  # removed, or set back to where there is nothing to merge
             return self._write(replace(held, state="closed", ended=self._clock()))
-        return self._write(replace(held, head=head)) if held.state == "open" and held.head != head else held
+        return self._write(replace(held, head=head))
 
     def _tips(self) -> dict[str, str]:
         prefix = "refs/heads/"
@@ -342,7 +344,9 @@ class Local:
 
     def _merged(self, held: Held) -> tuple[str, str]:
         """The base branch's commit, and the tree that merging gives. Raises `NotMerged`: conflicts, or nothing to do."""
-        base = self._tips()[held.base]
+        base = self._tip(held.base)
+        if base is None:
+            raise NotMerged(f"there is no branch {held.base}")
         try:
             tree = _line(self._git("merge-tree", "--write-tree", "--no-messages", base, held.head))
         except Problems as problems:

@@ -148,6 +148,21 @@ def test_a_branch_that_is_removed_closes_its_request(ground: Ground) -> None:
     assert ground.local.open(BRANCH, "main", "t", "b").number == request.number + 1
 
 
+def test_a_branch_that_is_set_back_to_its_base_is_closed_and_not_merged(ground: Ground) -> None:
+    request = ground.local.open(BRANCH, "main", "t", "b")
+    sh(ground.clone, "push", "-q", "--force", "origin", f"main:{BRANCH}")
+    (found,) = ground.local.requests("")
+    assert (found.state, found.head, found.landed) == ("closed", request.head, None)
+
+
+def test_a_base_that_is_gone_is_not_merged_into(ground: Ground) -> None:
+    ground.push("other", {"x": "1"}, onto="main")
+    request = ground.local.open(BRANCH, "other", "t", "b")
+    ground.remove("other")
+    with pytest.raises(NotMerged, match="no branch other"):
+        ground.local.merge(request.number, request.head, "t", "m")
+
+
 # Killed at any line, two at once
 
 
