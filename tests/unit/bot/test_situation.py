@@ -15,9 +15,11 @@ from canaryfleet import git, history, limits, past, repo, situation, standing
 from canaryfleet.decide import decide
 from canaryfleet.errors import Problems
 from canaryfleet.files import Tree
-from canaryfleet.models.decision import Load, Merged, Move, Pointed, Review, Situation
+from canaryfleet.models.decision import Load, Member, Merged, Move, Pointed, Review, Situation
 from canaryfleet.models.observation import Evidence, Verdict
 from canaryfleet.models.promotion import Bar
+from canaryfleet.models.release import ReleaseWave
+from world import World, verdict
 
 EMBED, RELEASE, PILOT = "embeddings", "0.9.2-6ffceb1874ad", "eu-north-1a"
 TOOLS, OLD, NEW = "mcp-tools", "4.1.0-c18cea2cbbc1", "4.2.0-e4eaed6c58a9"
@@ -570,6 +572,9 @@ def test_the_autoscalers_most_counts_also_of_a_base(clone: Clone) -> None:
     clone.commit()
     found = clone.read()
     assert found["fraud"].releases["1.8.0-e2c854063177"].clusters[C0].takes["pods"] == 20_000
+    clone.replace(repo.overlay_path("fraud", C0), "path: /spec/maxReplicas", "path: /spec/other")
+    clone.commit()
+    assert clone.read()["fraud"].releases["1.8.0-e2c854063177"].clusters[C0].takes["pods"] == 20_000
     clone.remove("overlays/fraud/clusters")
     clone.commit()
     assert clone.read()["fraud"].releases["1.8.0-e2c854063177"].clusters[C0].takes["pods"] == 20_000
@@ -611,6 +616,41 @@ def test_a_neighbour_that_is_proven_counts_once(clone: Clone) -> None:
     assert load(clone) == Load(app="assistant", underWay=True, takes={"nvidia.com/gpu": 4000})
     clone.wait(days=1)
     assert load(clone) == Load(app="assistant", underWay=False, takes={"nvidia.com/gpu": 2000})
+
+
+def loads(world: World, **fields: Any) -> Load:
+    """What the world's app has on its one cluster."""
+    return dict(situation._loads(standing.gather(replace(world.look(), **fields))))["c0"]
+
+
+def test_of_an_app_whose_policy_alone_changed_the_pods_count_once() -> None:
+    world = World((ReleaseWave(name="all", members=("c0",)),))
+    world.new("v1", "w0")
+    world.person_moves("c0", "v1", "v0")
+    assert loads(world) == Load(app="app", underWay=True, takes={"gpu": 2})
+    world.new("v2", "w2")
+    world.person_moves("c0", "v2", "v0")
+    assert loads(world) == Load(app="app", underWay=True, takes={"gpu": 4})
+
+
+def test_of_two_versions_that_may_have_been_there_before_the_larger_counts() -> None:
+    world = World((ReleaseWave(name="all", members=("c0",)),))
+    world.new("v1", "w1", clusters={"c0": Member(pod="p1", takes={"gpu": 5})})
+    world.new("v2", "w2")
+    world.person_moves("c0", "v1", "v0")
+    world.person_moves("c0", "v2", "v0")
+    assert loads(world).takes == {"gpu": 2 + 5}
+
+
+def test_what_goes_back_is_under_way_until_it_is_back() -> None:
+    world = World((ReleaseWave(name="all", members=("c0",)),))
+    world.new("v1", "w1")
+    world.person_moves("c0", "v1", "v0")
+    move = Move(cluster="c0", from_="v1", to="v0")
+    world.commit(Merged(commit="back", at=world.now, kind="Rollback", moves=(move,)))
+    going, there = verdict("c0", "v0", "Progressing", world.now), verdict("c0", "v0", "Verified", world.now)
+    assert loads(world, verdicts={"c0": going}) == Load(app="app", underWay=True, takes={"gpu": 4})
+    assert loads(world, verdicts={"c0": there}) == Load(app="app", underWay=False, takes={"gpu": 2})
 
 
 def test_an_app_that_leaves_counts_until_it_was_seen_to_be_gone(clone: Clone) -> None:
@@ -771,7 +811,9 @@ def test_a_commit_that_is_not_what_the_bot_writes_is_touched(
 
 
 def test_an_orphan_and_a_branch_without_commits_are_touched(clone: Clone, branch: str) -> None:
-    assert touched(clone, clone.git("rev-parse", "main~1"))
+    clone.git("cherry-pick", branch, by=BOT)
+    clone.git("commit", "-q", "--amend", "--no-edit", "--reset-author", by=BOT)
+    assert touched(clone, clone.head)  # it is on main already
     tree = clone.git("rev-parse", f"{branch}^{{tree}}")
     orphan = clone.git("commit-tree", tree, "-m", clone.said(TOOLS, KEY), by=BOT)
     assert touched(clone, orphan)
