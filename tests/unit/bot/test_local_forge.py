@@ -262,7 +262,7 @@ def test_two_at_once_open_and_merge_each_once(ground: Ground) -> None:
     for branch in branches:
         ground.push(branch, {branch[-1]: "1\n"}, onto="main")
     context = get_context("fork")
-    together, told = context.Barrier(2), context.SimpleQueue()
+    together, told = context.Barrier(2, timeout=60), context.SimpleQueue()
     others = [
         context.Process(target=_open_then_merge, args=(ground.bare, order, together, told))
         for order in (branches, branches[::-1])
