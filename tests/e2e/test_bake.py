@@ -56,10 +56,11 @@ def test_a_bake_counts_only_while_enough_requests_are_all_the_traffic(make_app: 
     assert good(app, release) == []
     serve_other(app, other, 2.5)
     runs.until_measured(app, name, counted(app, release) + 4)  # two scrapes: a rate
-    app.serve(release, per_second=47.5)  # 95 % are not all
+    app.serve(release, per_second=49.4)
+    serve_other(app, other, 0.6)  # 98.8 % are not all
     runs.until_measured(app, name, counted(app, release) + 7)
     assert good(app, release) == []
-    serve_other(app, other, 0)
+    serve_other(app, other, 0.4)  # 99.2 % are
     assert runs.until_ended(app, [name]) == {name: "Successful"}
     assert len(good(app, release)) == 4, "four seconds in a row are asked for"
 

@@ -26,7 +26,10 @@ def test_the_first_release_is_up_at_once_and_its_users_are_served(
     record_property("seconds from the apply to Healthy, minReadySeconds 5", app.seen()[-1].at - start)
     app.member.client.wait_for(app.host, app.who(app.stable))
     assert not app.runs()
-    assert set(app.routes()) == {f"{app.namespace}-{app.name}-primary"}
+    seen = [seen.object for seen in app.seen() if seen.object["kind"] == "VirtualService"]
+    assert {route["name"] for one in seen for route in one["spec"]["http"]} == {
+        f"{app.namespace}-{app.name}-primary"
+    }
     # whoever asks for the canary gets what there is
     assert set(app.shares(20, headers={"x-group": "internal"})) == {app.who(app.stable)}
 

@@ -1,5 +1,6 @@
 """What a GitOps tool prunes, and what is deleted under a running canary; a revert heals all of it."""
 
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -7,9 +8,11 @@ import pytest
 from app import App
 from rig import wait_until
 from rig.kube import Object
-from rig.rollouts import API, canary_weight, phase
+from rig.rollouts import API, HASH_LABEL, canary_weight, phase
+from rig.traffic import ISTIO_API
 
 from canaryfleet.models.release import Release
+from conftest import NEWEST
 
 Make = Callable[..., App]
 MANUAL = [{"weight": "20%", "for": "manual"}, {"weight": "60%", "for": "2s"}]
@@ -97,9 +100,7 @@ def test_stable_pods_that_restart_in_mid_canary_find_the_configuration_of_their_
     check_mounts(app)
 
 
-def test_a_pointer_move_that_prunes_as_argo_cd_does_leaves_the_rollout_valid(
-    make_app: Make, record_property: Callable[[str, object], None]
-) -> None:
+def test_a_pointer_move_that_prunes_as_argo_cd_does_leaves_the_rollout_valid(make_app: Make) -> None:
     app = make_app(exposure__steps=[{"weight": "20%", "for": "manual"}])
     app.pruned = True
     first = app.deploy("1.0.0")
@@ -111,10 +112,6 @@ def test_a_pointer_move_that_prunes_as_argo_cd_does_leaves_the_rollout_valid(
     app.until_new(second)
     app.until_paused()
     assert not invalid(app)
-    seen = [seen.object for seen in app.seen() if seen.object["kind"] == "Rollout"]
-    record_property(
-        "states with InvalidSpec on the way", sum("InvalidSpec" in str(r.get("status")) for r in seen)
-    )
 
 
 @pytest.mark.parametrize("kind", NAMED)
@@ -156,14 +153,41 @@ def test_a_missing_destination_rule_is_said_by_no_condition_and_the_canary_stand
     make_app: Make,
 ) -> None:
     app, _, second = started(make_app)
+    known = len(app.seen())
     app.prune("destinationrule", app.name)
     resume(app)
     wait_until(lambda: complaint(app), "an event says it", RETRY)
-    assert not invalid(app)
+    app.catch_up()
+    seen = [seen.object for seen in app.seen()[known:] if seen.object["kind"] == "Rollout"]
+    said = [one for rollout in (*seen, app.rollout) for one in rollout["status"]["conditions"]]
+    assert said
+    assert not [one for one in said if one["type"] == "InvalidSpec" or "destinationrule" in str(one).lower()]
+    assert {phase(rollout) for rollout in (*seen, app.rollout)} <= {"Paused", "Progressing"}
     assert canary_weight(app.rollout) == 20
     app.sync()
     app.until_now(lambda: goes_on(app), "it goes on", RETRY)
     app.until_healthy(second)
+
+
+@NEWEST
+def test_a_sync_takes_the_hashes_out_of_the_destination_rule_until_the_controller_puts_them_back(
+    make_app: Make,
+) -> None:
+    app, _, _ = started(make_app)
+    path = f"{ISTIO_API}/namespaces/{app.namespace}/destinationrules/{app.name}"
+    known = app.kube.raw_json(path)
+    hashes = {"stable": app.stable, "canary": app.current}
+    assert selected(known) == hashes
+    app.apply()
+    app.until_now(lambda: selected(app.kube.raw_json(path)) == hashes, "the hashes are back")
+    since = f"{path.rpartition('/')[0]}?resourceVersion={known['metadata']['resourceVersion']}"
+    states = [selected(event["object"]) for event in itertools.islice(app.kube.watch(since, 30), 2)]
+    assert states == [{"stable": "", "canary": ""}, hashes]
+
+
+def selected(rule: Object) -> dict[str, str]:
+    """The hash of the pods that each subset of a DestinationRule selects; "" where it selects all."""
+    return {one["name"]: one.get("labels", {}).get(HASH_LABEL, "") for one in rule["spec"]["subsets"]}
 
 
 def complaint(app: App) -> str:
