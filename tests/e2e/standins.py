@@ -15,7 +15,7 @@ from urllib.parse import parse_qs, urlsplit
 import grpc
 from app import LIMIT, App
 from rig import wait_until
-from rig.net import LOOPBACK
+from rig.net import LOOPBACK, POLL_SECONDS
 from rig.traffic import ISTIO_API
 
 TICK = 0.25
@@ -43,7 +43,7 @@ class StandIn:
         self.finish = threading.Event()
         self._server = _Quiet((LOOPBACK, 0), self._handler())
         self.port = int(self._server.server_address[1])
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        threading.Thread(target=self._server.serve_forever, args=(POLL_SECONDS,), daemon=True).start()
 
     def close(self) -> None:
         """Accept no more; what is being answered goes on."""

@@ -7,7 +7,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from rig import wait_until
+from rig import tools, wait_until
+from rig.session import forget_old_runs
 
 HERE = Path(__file__).resolve().parent
 # under nohup nobody heeds it
@@ -76,6 +77,53 @@ def test_a_build_that_is_interrupted_leaves_no_compiler_and_nothing_that_looks_b
         finally:
             rig.kill()
     assert not (built / "etcd").exists()
+
+
+def test_a_program_of_other_pins_is_built_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tool = tools.TOOLS[0]
+    pins = tmp_path / "modules" / tool.module
+    pins.mkdir(parents=True)
+    for name in ("go.mod", "go.sum"):
+        (pins / name).write_text("")
+    for name, value in (("MODULES", pins.parent), ("BIN", tmp_path), ("OWN_BIN", tmp_path)):
+        monkeypatch.setattr(tools, name, value)
+    monkeypatch.setattr(tools, "run_family", lambda command, **_: Path(command[-2]).touch())
+    assert not tools._built(tool)
+    tools.build([tool.name])
+    assert tools._built(tool)
+    (pins / "go.sum").write_text("other")
+    assert not tools._built(tool)
+    tools.build([tool.name])
+    assert tools._built(tool)
+
+
+def test_a_program_without_a_note_of_its_pins_is_trusted_only_in_a_folder_of_somebodys_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tool = tools.TOOLS[0]
+    (tmp_path / tool.name).touch()
+    monkeypatch.setattr(tools, "BIN", tmp_path)
+    assert tools._built(tool)
+    monkeypatch.setattr(tools, "OWN_BIN", tmp_path)
+    assert not tools._built(tool)
+
+
+def test_the_last_runs_are_kept_and_every_one_that_is_up(tmp_path: Path) -> None:
+    gone = 4_194_305  # no process has a higher number than 2 ** 22
+    for number in range(8):
+        (tmp_path / f"12000{number}-{gone}").mkdir()
+        os.utime(tmp_path / f"12000{number}-{gone}", (number, number))
+    (tmp_path / f"110000-{os.getpid()}").mkdir()
+    os.utime(tmp_path / f"110000-{os.getpid()}", (0, 0))
+    (tmp_path / "current.json").touch()
+    forget_old_runs(tmp_path)
+    found = sorted(path.name for path in tmp_path.iterdir())
+    # with the one that begins they are five
+    assert found == [
+        f"110000-{os.getpid()}",
+        *(f"12000{number}-{gone}" for number in (4, 5, 6, 7)),
+        "current.json",
+    ]
 
 
 def lives(pid: int) -> bool:

@@ -220,6 +220,7 @@ def start_controller(
         return answers(f"http://{LOOPBACK}:{health}/healthz")
 
     wait_until(healthy, f"{name}: rollouts controller healthy", READY_SECONDS)
+    process.check()  # it was this one that answered, and not another at its port
     return process
 
 

@@ -11,6 +11,7 @@ from rig import tools
 from rig.calls import Client
 from rig.kube import Kube
 from rig.metrics import Exporter, query, scraped
+from rig.processes import lives
 from rig.session import Rig
 from rig.waiting import RigError
 
@@ -93,7 +94,7 @@ def attach() -> Fleet:
     if not path.exists():
         raise RigError("no fleet is up: `make fleet` starts one, `make e2e` one for itself")
     state = json.loads(path.read_text())
-    if not _lives(state["pid"]):
+    if not lives(state["pid"]):
         raise RigError(f"the fleet of {path} is gone; remove the file, or `make fleet`")
     members = tuple(_member(member) for member in state.pop("members"))
     return Fleet(
@@ -108,22 +109,12 @@ def attach() -> Fleet:
 def refuse_a_second() -> None:
     """Raise if a fleet for a person to play with is up already."""
     path = _note()
-    if path.exists() and _lives(pid := json.loads(path.read_text())["pid"]):
+    if path.exists() and lives(pid := json.loads(path.read_text())["pid"]):
         raise RigError(f"a fleet is up already (process {pid}, {path})")
 
 
 def _note() -> Path:
     return Path(os.environ.get(STATE, tools.RUN / "current.json"))
-
-
-def _lives(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        pass  # it is somebody else's
-    return True
 
 
 def _member(state: dict[str, Any]) -> Member:

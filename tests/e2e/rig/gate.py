@@ -18,7 +18,7 @@ import urllib.request
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-from rig.net import LOOPBACK, TIMEOUT
+from rig.net import LOOPBACK, POLL_SECONDS, TIMEOUT
 from rig.waiting import wait_until
 
 JSON = "application/json"
@@ -76,7 +76,7 @@ class Gate:
         self._closed = threading.Event()
         self._server = ThreadingHTTPServer((LOOPBACK, 0), self._handler())
         self.url = f"http://{LOOPBACK}:{self._server.server_address[1]}"
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        threading.Thread(target=self._server.serve_forever, args=(POLL_SECONDS,), daemon=True).start()
 
     def behave(self, *replies: Reply, least: float = 0.0) -> None:
         """Answer so from the next question on: in turn, and over again.

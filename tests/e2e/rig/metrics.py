@@ -11,7 +11,7 @@ from pathlib import Path
 import yaml
 
 from rig import tools
-from rig.net import LOOPBACK, answers, free_ports, get_json
+from rig.net import LOOPBACK, POLL_SECONDS, answers, free_ports, get_json
 from rig.processes import Process, Supervisor
 from rig.waiting import wait_until
 
@@ -43,7 +43,7 @@ class Exporter:
         self._silent = False
         self._server = ThreadingHTTPServer((LOOPBACK, 0), self._handler())
         self.address = f"{LOOPBACK}:{self._server.server_address[1]}"
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        threading.Thread(target=self._server.serve_forever, args=(POLL_SECONDS,), daemon=True).start()
 
     def set(self, metric: str, value: float, **labels: str) -> None:
         """Give a series a fixed value."""

@@ -1,8 +1,9 @@
 """Ports on the loopback interface, and small HTTP requests to it."""
 
-import contextlib
 import http.client
+import itertools
 import json
+import random
 import socket
 import ssl
 import threading
@@ -13,6 +14,10 @@ from rig.waiting import RigError
 
 LOOPBACK = "127.0.0.1"
 TIMEOUT = 10.0
+PORTS = range(15000, 32768)
+"""Below those that Linux takes for clients and for whoever asks for any, so that nobody gets one by chance."""
+POLL_SECONDS = 0.05
+"""How often a server looks whether it is to end; `socketserver` does so twice a second, and its end waits for that."""
 
 
 class _Kept(threading.local):
@@ -27,12 +32,17 @@ _UNVERIFIED = ssl._create_unverified_context()
 
 
 def free_ports(count: int) -> list[int]:
-    """Return `count` distinct ports that are free right now."""
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for one in sockets:
-            one.bind((LOOPBACK, 0))
-        return [one.getsockname()[1] for one in sockets]
+    """Return `count` distinct ports that are free right now and are likely to stay so until they are used."""
+    return list(itertools.islice(filter(_free, random.sample(PORTS, len(PORTS))), count))
+
+
+def _free(port: int) -> bool:
+    with socket.socket() as one:
+        try:
+            one.bind((LOOPBACK, port))
+        except OSError:
+            return False
+    return True
 
 
 def answers(url: str, token: str = "") -> bool:

@@ -158,6 +158,17 @@ class Supervisor:
         self.processes.clear()
 
 
+def lives(pid: int) -> bool:
+    """Whether there is such a process."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass  # it is somebody else's
+    return True
+
+
 def die_with_parent() -> list[str]:
     """What stands before a command that is to get SIGTERM when this process ends, however it does."""
     setpriv = which("setpriv")

@@ -2,6 +2,7 @@
 
 import atexit
 import os
+import re
 import shutil
 import time
 from collections.abc import Sequence
@@ -12,16 +13,20 @@ from rig import tools
 from rig.cluster import Cluster, Etcd, NodeSpec
 from rig.gitea import Gitea
 from rig.metrics import Prometheus
-from rig.processes import Supervisor
+from rig.processes import Supervisor, lives
 from rig.traffic import Mesh
 
 DEFAULT_NODES = (NodeSpec(),)
+KEPT_RUNS = 5
+RUN_NAME = re.compile(r"\d{6}-(\d+)")  # time and process id
 
 
 class Rig:
     """Starts clusters and what belongs to them; use it as a context manager."""
 
     def __init__(self, directory: Path | None = None) -> None:
+        if directory is None:
+            forget_old_runs(tools.RUN)
         stamp = f"{time.strftime('%H%M%S')}-{os.getpid()}"
         self.directory = directory or tools.RUN / stamp
         self.directory.mkdir(parents=True, exist_ok=True)
@@ -99,3 +104,15 @@ class Rig:
             self.gitea = None
         for bulk in ("etcd", "prometheus/data"):
             shutil.rmtree(self.directory / bulk, ignore_errors=True)
+
+
+def forget_old_runs(folder: Path) -> None:
+    """Delete what earlier runs have left, but for the last ones, and never a rig's that is up."""
+    found = {path: match for path in folder.glob("*") if (match := RUN_NAME.fullmatch(path.name))}
+    ended = [path for path, match in found.items() if not lives(int(match[1]))]
+    try:
+        ended.sort(key=lambda path: path.stat().st_mtime)
+    except FileNotFoundError:
+        return  # another that starts now is at it
+    for path in ended[: -(KEPT_RUNS - 1)]:
+        shutil.rmtree(path, ignore_errors=True)

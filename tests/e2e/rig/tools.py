@@ -1,7 +1,9 @@
 """The programs the rig runs: where they come from and how they are built."""
 
+import hashlib
 import json
 import os
+import re
 import shutil
 import sys
 import time
@@ -15,7 +17,8 @@ from rig.waiting import RigError
 
 ROOT = Path(os.environ.get("CANARYFLEET_E2E_ROOT", Path(__file__).resolve().parent.parent))
 MODULES = Path(os.environ.get("CANARYFLEET_E2E_MODULES", ROOT / "modules"))
-BIN = Path(os.environ.get("CANARYFLEET_E2E_BIN", ROOT / "bin"))
+OWN_BIN = ROOT / "bin"
+BIN = Path(os.environ.get("CANARYFLEET_E2E_BIN", OWN_BIN))
 RUN = Path(os.environ.get("CANARYFLEET_E2E_RUN", ROOT / "run"))
 
 ROLLOUTS_VERSIONS = ("1.10", "1.9")
@@ -68,7 +71,8 @@ TOOLS = (
 )
 
 
-GO_VERSION = (1, 26)
+GO_VERSION = (1, 26, 1)
+"""What the modules' go.mod ask for (but that of Gitea, which no test needs)."""
 
 
 def require() -> None:
@@ -95,7 +99,7 @@ def _lacks_go() -> list[str]:
     if not shutil.which("go"):
         return [remedy]
     said = run(["go", "env", "GOVERSION"]).strip().removeprefix("go")
-    version = tuple(int(part) for part in said.split(".")[:2] if part.isdigit())
+    version = tuple(int(part) for part in re.findall(r"\d+", said)[: len(GO_VERSION)])
     return [] if version >= GO_VERSION else [f"{remedy} (found {said})"]
 
 
@@ -141,7 +145,7 @@ def module_dir(module: str, path: str) -> Path:
 
 
 def build(names: Iterable[str] | None = None) -> None:
-    """Build the named programs (by default those that are missing), and say so, since it takes minutes."""
+    """Build the named programs (by default those that are missing or old), and say so, since it takes minutes."""
     wanted = [t for t in TOOLS if (t.name in names if names is not None else not _built(t))]
     BIN.mkdir(parents=True, exist_ok=True)
     for number, tool in enumerate(wanted, 1):
@@ -150,11 +154,32 @@ def build(names: Iterable[str] | None = None) -> None:
 
 
 def _built(tool: Tool) -> bool:
-    return (BIN / tool.name).exists()
+    """Whether a program is there, of what the repository pins now.
+
+    Without a note of what it was built from it is old, but in a folder of somebody's own: they answer for it.
+    """
+    if not (BIN / tool.name).exists():
+        return False
+    note = _note(tool)
+    return note.read_text() == _sources(tool) if note.exists() else BIN != OWN_BIN
+
+
+def _note(tool: Tool) -> Path:
+    return BIN / f".{tool.name}.sha256"
+
+
+def _sources(tool: Tool) -> str:
+    """A digest of all that decides what a program becomes."""
+    digest = hashlib.sha256()
+    for name in ("go.mod", "go.sum"):
+        digest.update((MODULES / tool.module / name).read_bytes())
+    digest.update("\n".join((tool.package, *BUILD_FLAGS, tool.tags)).encode())
+    return digest.hexdigest()
 
 
 def _build_one(tool: Tool) -> float:
     start = time.monotonic()
+    sources = _sources(tool)
     # a build that is interrupted leaves nothing that looks built
     unfinished = BIN / f".{tool.name}-{os.getpid()}"
     command: list[str | Path] = [
@@ -171,5 +196,7 @@ def _build_one(tool: Tool) -> float:
     run_family(
         [*command, tool.package], cwd=MODULES / tool.module, env={"CGO_ENABLED": "1" if tool.tags else "0"}
     )
+    _note(tool).unlink(missing_ok=True)
     unfinished.replace(BIN / tool.name)
+    _note(tool).write_text(sources)
     return time.monotonic() - start

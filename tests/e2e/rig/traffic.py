@@ -9,6 +9,7 @@ import http.client
 import json
 import socketserver
 import threading
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import partial
@@ -21,7 +22,7 @@ from rig import tools
 from rig.calls import Client
 from rig.cluster import Cluster
 from rig.kube import Object
-from rig.net import LOOPBACK, answers, free_ports
+from rig.net import LOOPBACK, POLL_SECONDS, answers, free_ports
 from rig.processes import Argv, Process, Supervisor
 from rig.rollouts import HASH_LABEL
 from rig.waiting import RigError, wait_until
@@ -29,14 +30,14 @@ from rig.waiting import RigError, wait_until
 READY_SECONDS = 60.0
 WATCH_SECONDS = 600.0
 RETRY_SECONDS = 0.3
-DRAIN_SECONDS = 5.0
-"""How long a pod that is to end still answers, as servers with a `preStop` do: proxies learn of it a little later."""
 ISTIO_API = "/apis/networking.istio.io/v1"
 ISTIO_VERSION = "1.31.0"
 ROOT_NAMESPACE = "istio-system"
 INGRESS_NAMESPACE = "istio-ingress"
 GATEWAY_NAME = "public"
 SEEN = "/.seen"
+SYNC_ERROR = "endpoints-error.txt"
+"""In a mesh's folder: what went wrong last as its endpoints followed the pods."""
 OWNED = "e2e.canaryfleet.dev/endpoint"
 UNHASHED = "unhashed"
 
@@ -57,7 +58,7 @@ class Backend(socketserver.ThreadingTCPServer):
         self.requests: list[dict[str, str]] = []
         super().__init__((LOOPBACK, 0), _Handler)
         self.port = int(self.server_address[1])
-        threading.Thread(target=self.serve_forever, daemon=True).start()
+        threading.Thread(target=self.serve_forever, args=(POLL_SECONDS,), daemon=True).start()
 
     def close(self) -> None:
         """Accept no more."""
@@ -123,7 +124,6 @@ class Mesh:
     client: Client
     envoys: list[Process] = field(default_factory=list)
     backends: dict[Group, Backend] = field(default_factory=dict)
-    sync_error: str = ""
     _closed: threading.Event = field(default_factory=threading.Event)
 
     @classmethod
@@ -165,6 +165,8 @@ class Mesh:
                 *("--config-path", bootstrap),
                 *("--concurrency", "1"),
                 *("--log-level", "warn"),
+                # pilot sends a field that Envoy calls deprecated, with each route of each update
+                *("--component-log-level", "misc:error"),
                 "--disable-hot-restart",
             ],
         )
@@ -181,7 +183,8 @@ class Mesh:
             try:
                 self._follow_pods()
             except (RigError, OSError, ValueError, http.client.HTTPException) as error:
-                self.sync_error = str(error)
+                said = f"{time.strftime('%H:%M:%S')} {error}\n"
+                (self.directory / SYNC_ERROR).write_text(said)
                 self._closed.wait(RETRY_SECONDS)
 
     def _follow_pods(self) -> None:
