@@ -6,7 +6,7 @@ JOBS ?= auto
 
 E2E_JOBS ?= 16
 
-.PHONY: help setup demo test e2e lint schema golden bench fleet lock clean
+.PHONY: help setup demo test e2e lint schema golden bench fleet wrong lock clean
 
 help:
 	@echo "make demo   render an example fleet from nothing and show what was done"
@@ -16,6 +16,7 @@ help:
 	@echo "make schema renew the JSON Schemas"
 	@echo "make golden renew the golden trees of the tests (read the difference!)"
 	@echo "make bench  the measured claims"
+	@echo "make wrong  what make e2e has to find: five wrong renders, each with the test that must fail because of it"
 	@echo "make fleet  a real control plane on this machine, to play with (needs Go and Prometheus)"
 
 setup: $(VENV)/.made
@@ -52,10 +53,13 @@ $(VENV)/.made-e2e: $(VENV)/.made requirements/e2e.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/e2e.txt
 	@touch $@
 
-# Both build on first use, about 15 minutes on two cores, and end what they started when they are interrupted.
+# All build on first use, about 15 minutes on two cores, and end what they started when they are interrupted.
 # `make e2e E2E=test_traffic.py` runs some of the tests.
 e2e: $(VENV)/.made-e2e
 	cd tests/e2e && ../../$(BIN)/python -m rig test -n $(E2E_JOBS) --dist worksteal $(E2E)
+
+wrong: $(VENV)/.made-e2e
+	cd tests/e2e && ../../$(BIN)/python -m wrong
 
 fleet: $(VENV)/.made-e2e
 	cd tests/e2e && ../../$(BIN)/python -m rig build && ../../$(BIN)/python -m rig up
@@ -66,4 +70,4 @@ lock:
 	for group in e2e go; do uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --group $$group -o requirements/$$group.txt; done
 
 clean:
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis demo
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis demo tests/e2e/bin tests/e2e/run

@@ -25,12 +25,13 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
+import wrong
 import yaml
 from rig import Call, Exporter, Fleet, Member, RigError, WaitTimeoutError, kustomize, load
 from rig.kube import Object
 from rig.net import get_json
 from rig.rollouts import API, HASH_LABEL, canary_weight, complete, describe, observed, phase
-from rig.traffic import ISTIO_API, SEEN
+from rig.traffic import ISTIO_API, SEEN, SYNC_ERROR
 
 from canaryfleet import cli
 from canaryfleet.models.release import Release
@@ -222,7 +223,7 @@ class App:
 
     def built(self) -> list[Object]:
         """What the real kustomize makes of the committed overlay."""
-        return load(kustomize(self.overlays / "clusters" / self.cluster))
+        return wrong.made(load(kustomize(self.overlays / "clusters" / self.cluster)))
 
     # ---- the cluster --------------------------------------------------------------------------
 
@@ -554,6 +555,9 @@ class App:
                     (m.get("phase"), m.get("value"), m.get("message")) for m in result.get("measurements", [])
                 ]
                 lines.append(f"    {result['name']}: {result.get('phase')} {last[-4:]}")
+        amiss = self.fleet.logs.parent / self.member.name / "mesh" / SYNC_ERROR
+        if amiss.exists():
+            lines.append(f"what went wrong last with the cluster's endpoints: {amiss.read_text()}")
         return "\n".join(lines)
 
     def dump(self, folder: Path) -> Path:

@@ -14,11 +14,12 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import wrong
 import yaml
 from app import LIMIT, App, measurements
 from rig import Fleet, Member, kustomize, load
 from rig.kube import Object
-from rig.net import LOOPBACK
+from rig.net import LOOPBACK, POLL_SECONDS
 from rig.rollouts import complete, observed
 
 from canaryfleet.models.release import Release
@@ -136,7 +137,8 @@ class Example(App):
 
     def built(self) -> list[Object]:
         """The committed overlay's objects, in the test's own namespace and in seconds."""
-        return quick(load(self.moved(kustomize(self.overlays / "clusters" / self.cluster))))
+        text = self.moved(kustomize(self.overlays / "clusters" / self.cluster))
+        return quick(wrong.made(load(text)))
 
     def moved(self, text: str) -> str:
         """Manifests with the app's namespace and the addresses of metric servers replaced."""
@@ -211,7 +213,7 @@ class Server:
         self.asked: set[tuple[str, str]] = set()
         self._server = ThreadingHTTPServer((LOOPBACK, 0), self._handler())
         self.address = f"http://{LOOPBACK}:{self._server.server_address[1]}"
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        threading.Thread(target=self._server.serve_forever, args=(POLL_SECONDS,), daemon=True).start()
 
     def close(self) -> None:
         """End the server."""

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType
 
@@ -30,16 +31,20 @@ def main(argv: list[str] | None = None) -> int:
     if others and arguments.run is not test:
         parser.error(f"unrecognized arguments: {' '.join(others)}")
     arguments.others = others
+    return in_order(lambda: arguments.run(arguments))
+
+
+def in_order(act: Callable[[], int]) -> int:
+    """The exit code of a command that ends what it started, also when it is interrupted."""
     _heed_signals()
     try:
-        code: int = arguments.run(arguments)
+        return act()
     except RigError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return INTERRUPTED
-    return code
 
 
 def build(arguments: argparse.Namespace) -> int:
@@ -80,6 +85,17 @@ def up(arguments: argparse.Namespace) -> int:
 
 def test(arguments: argparse.Namespace) -> int:
     """Build what is missing, start the fleet, run pytest on it, and end everything."""
+    with own_fleet() as rig:
+        report = rig.directory / "tests.xml"
+        try:
+            return _pytest([f"--junitxml={report}", *arguments.others])
+        finally:
+            print(f"what ran: {report}")
+
+
+@contextlib.contextmanager
+def own_fleet() -> Iterator[Rig]:
+    """Build what is missing, and have a fleet for the tests that this process starts."""
     tools.require()
     tools.build()
     start = time.monotonic()
@@ -88,14 +104,11 @@ def test(arguments: argparse.Namespace) -> int:
         try:
             running = fleet.start(rig)
             print(f"fleet up after {time.monotonic() - start:.1f} s; logs: {running.logs}", flush=True)
-            code = _pytest(arguments.others)
+            yield rig
             rig.supervisor.check()
             print(f"tests: {time.monotonic() - start:.0f} s in all; {resources(rig.supervisor)}")
-        except KeyboardInterrupt:
-            return INTERRUPTED
         finally:
             fleet.stopped()
-    return code
 
 
 def _pytest(arguments: list[str]) -> int:
