@@ -42,7 +42,7 @@ class Journal:
             "event": event,
             **said,
         }
-        line = json.dumps(entry, ensure_ascii=True, allow_nan=False, default=str).replace("\x7f", "\\u007f")
+        line = json.dumps(entry, ensure_ascii=True, allow_nan=False, default=str)
         with self._lock, suppress(OSError, ValueError):  # nobody reads it any more: work goes on
             self._stream.write(line + "\n")
             self._stream.flush()

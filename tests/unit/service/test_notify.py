@@ -4,6 +4,7 @@ import hashlib
 import hmac
 import json
 import socket
+import threading
 import time
 from typing import Any
 
@@ -218,6 +219,21 @@ def test_a_target_that_hangs_takes_no_more_than_the_limit_and_keeps_nobody_else(
         assert took(begin) < 3
     assert len(fine.got) == 1
     assert "hangs" in warning.message
+
+
+def test_not_even_what_drips_for_ever_takes_more_than_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    end = threading.Event()
+
+    def drips(*_: object) -> tuple[str, bool]:
+        end.wait(60)
+        return "", False
+
+    monkeypatch.setattr(notify, "_post", drips)
+    begin = time.monotonic()
+    (warning,) = send(event(), [target("https://hooks.example/")], limit=0.2)
+    assert took(begin) < 3
+    assert "no answer within 0.2 s" in warning.message
+    end.set()
 
 
 def test_nobody_there_is_a_warning() -> None:
