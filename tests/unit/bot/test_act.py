@@ -253,9 +253,10 @@ def test_a_stale_clone_overwrites_nothing(hands: Hands) -> None:
     one, two = hands.clone(), hands.clone()
     request = hands.prepare(one).request
     assert request is not None
+    hands.decision(one)  # fetches what it has pushed; the other one knows of no branch
     head = person_pushes(hands, request.branch, {"README": "mine\n"})
     for clone in (one, two):
-        outcome = hands.prepare(clone, stale=True)
+        outcome = hands.prepare(clone, stale=True, say=anew)
         assert (deeds(outcome), refused(outcome)) == ([], "raced")
     assert hands.ground.tip(request.branch) == head
 
