@@ -251,7 +251,7 @@ def test_a_doubtful_version_after_the_switch_waits_and_a_resume_measures_again(
 # ---- limits
 
 
-INTERVAL, LEAST = 4, 2.5  # tell the next measurement (whole seconds: 3 to 4 s later) from a repeated one
+INTERVAL, LEAST = 8, 5  # tell the next measurement (whole seconds: 7 to 8 s later) from a repeated one
 
 
 def limits(**changes: int) -> dict[str, Any]:

@@ -22,6 +22,7 @@ ANALYSIS = {
 }
 SUCCESS = {"status": "success"}
 METRIC = "istio-error-rate"
+INTERVAL, LEAST = 8, 5  # tell the next measurement (whole seconds: 7 to 8 s later) from a repeated one
 
 
 @dataclass(frozen=True)
@@ -144,7 +145,9 @@ def test_a_server_that_comes_and_goes_is_believed_only_while_it_answers(
     make_app: Callable[..., App], make_gate: Callable[..., Gate]
 ) -> None:
     """An error ends a row of successes, is not counted as a measurement, and only a row of errors aborts."""
-    app = make_app(analysis={**ANALYSIS, "interval": "4s", "count": 2, "consecutiveSuccessLimit": 2})
+    app = make_app(
+        analysis={**ANALYSIS, "interval": f"{INTERVAL}s", "count": 2, "consecutiveSuccessLimit": 2}
+    )
     app.release("1.0.0")
     made = runs.template(app, "steps")
     good, bad = vector(GOOD), vector(BAD)
@@ -155,7 +158,7 @@ def test_a_server_that_comes_and_goes_is_believed_only_while_it_answers(
         "worse": (good, DOWN, bad),
     }.items():
         gate = make_gate()
-        gate.behave(*replies, least=2.5)
+        gate.behave(*replies, least=LEAST)
         begin(app, name, made, gate)
     assert runs.until_ended(app, ["flapping", "back", "late", "worse"]) == {
         "flapping": "Inconclusive",

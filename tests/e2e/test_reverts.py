@@ -1,19 +1,18 @@
 """Going back: the same lines of the overlay as they were, whatever the canary was doing."""
 
-import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from app import ANALYSIS, App, measurements
-from rig import Member
+from app import ANALYSIS, LIMIT, WOKEN, App, measurements
+from rig import Member, wait_until
 from rig.kube import Object
-from rig.rollouts import HASH_LABEL, canary_weight, observed, phase
+from rig.rollouts import API, HASH_LABEL, canary_weight, observed, phase
 
 from canaryfleet.models.release import Release
 
 Make = Callable[..., App]
 ENDLESS = {**ANALYSIS, "minimumSamples": 1_000_000, "count": 100}  # its step analysis goes on and on
-OBSERVED = 5.0  # seconds that the controller is watched doing nothing; a revert takes 0.5
+LOOKS = 3  # times that the controller looks at a Rollout and leaves it as it is; a revert takes one
 WEIGHT = [{"weight": "20%", "for": "manual"}]
 KINDS: Mapping[str, list[dict[str, Any]]] = {
     "mirror": [{"mirror": "50%", "for": "manual"}, *WEIGHT],
@@ -58,6 +57,21 @@ def revert(app: App, release: Release, record_property: Callable[[str, object], 
     app.until_now(lambda: set(app.shares(50)) == {app.who(app.stable)}, "all users are on the old version")
     static = {f"{app.namespace}-{app.name}-primary"}
     assert set(app.routes()) == static
+
+
+def look_again(app: App) -> None:
+    """Wake the controller, and wait until its log says that it has been through the Rollout once more."""
+    before = looks(app)
+    path = f"{API}/namespaces/{app.namespace}/rollouts/{app.name}"
+    app.kube.patch_at(path, {"metadata": {"annotations": {WOKEN: f"after-{before}"}}})
+    wait_until(lambda: looks(app) > before, "the controller has looked at it again", LIMIT)
+
+
+def looks(app: App) -> int:
+    """How often the controller has been through the Rollout."""
+    said = ("Reconciliation completed", f" namespace={app.namespace} ", f" rollout={app.name} ")
+    lines = (app.fleet.logs / f"{app.member.name}-rollouts.log").read_text().splitlines()
+    return sum(all(words in line for words in said) for line in lines)
 
 
 def hash_of(replicas: Object) -> str:
@@ -169,7 +183,9 @@ def test_other_replicas_in_the_change_of_a_revert_leave_argo_rollouts_1_9_aborte
     if member.rollouts == "1.9":
         app.until_now(lambda: observed(app.rollout), "the controller has seen it")
         app.until_now(lambda: app.current == stable or app.status.get("abort"), "it has decided")
-        time.sleep(OBSERVED)
+        for _ in range(LOOKS):
+            look_again(app)
+        app.catch_up()
         assert app.status.get("abort")
         assert phase(app.rollout) == "Degraded"
         assert len(app.pods(stable)) == 4
