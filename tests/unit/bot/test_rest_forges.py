@@ -524,7 +524,7 @@ def test_an_app_without_pyjwt_is_told_what_to_install(
 @pytest.mark.parametrize("dialect", ["github", "gitea"])
 def test_no_error_has_a_credential(ground: Ground, dialect: Any, data: st.DataObject) -> None:
     echo = st.sampled_from(
-        [TOKEN, f"token {TOKEN}", f"Bearer {TOKEN}", "x" * 290 + TOKEN, "\x1b[31m", "plain"]
+        [TOKEN, f"token {TOKEN}", f"Bearer {TOKEN}", "x" * 280 + TOKEN, "\x1b[31m", "plain"]
     )
     bodies = st.one_of(
         echo.map(lambda text: {"message": text}),
