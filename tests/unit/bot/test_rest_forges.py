@@ -304,10 +304,11 @@ def test_a_stale_answer_of_another_question_is_not_taken(server: FakeForge, forg
 
 
 def test_the_base_that_was_modified_is_not_merged(server: FakeForge, forge: Forge) -> None:
-    words = {"message": "Base branch was modified. Review and try the merge again."}
+    words = {"message": "Base branch was modified.\n\x1b[31mReview and try the merge again."}
     server.fail("PUT" if server.dialect == "github" else "POST", "/merge$", instead(405, words))
-    with pytest.raises(NotMerged, match="Base branch was modified"):
+    with pytest.raises(NotMerged, match="Base branch was modified") as caught:
         forge.merge(1, forge.everybody()[0].head, "t", "m")
+    assert str(caught.value).isprintable()  # no lines and colours of others in our logs
     server.fail("PUT" if server.dialect == "github" else "POST", "/merge$", instead(403, words))
     fails("CF180", lambda: forge.merge(1, forge.everybody()[0].head, "t", "m"))
 
