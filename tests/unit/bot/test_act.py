@@ -288,7 +288,8 @@ def test_a_request_that_a_person_closed_in_between_stays_closed(hands: Hands) ->
     outcome = hands.prepare(bot, wanted)
     assert (deeds(outcome), refused(outcome)) == ([], "declined")
     assert refused(hands.land(bot, wanted)) == "no-request"
-    # its branch stays, for they may open it again
+    # its branch stays whatever is decided next, for they may open it again
+    assert deeds(hands.prepare(bot, Decision(app=APP, kind="Hold", reasons=()))) == []
     assert len(hands.branches()) == 1
     hands.local.reopen(1)
     assert refused(hands.prepare(bot, wanted)) is None
