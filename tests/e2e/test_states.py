@@ -220,6 +220,30 @@ def test_blue_green_switches_after_preview_and_is_watched_after_it(make_app: Mak
     record(app, "blue-green")
 
 
+def test_a_selector_in_git_takes_the_hash_away_and_blue_green_switches_without_proof(
+    make_app: Make,
+) -> None:
+    """By hand, the managed Services come with a selector, which is one atomic map; so no overlay has one.
+
+    Nobody asks the new version, so that its preview would wait for a person.
+    """
+    blue = {"promoteAfter": "3s", "observe": "4s", "previewReplicas": 1}
+    metrics = [{**ANALYSIS["metrics"][0], "during": ["preview", "steps", "background"]}]  # type: ignore[index]
+    app = make_app(exposure__steps=[], exposure__blueGreen=blue, analysis={**QUICK, "metrics": metrics})
+    first = app.deploy("1.0.0")
+    app.serve(first, service=f"{app.name}-active")
+    app.until_healthy(first)
+    second = app.release("1.1.0")
+    app.apply([one for one in app.built() if one["kind"] in {"Rollout", "AnalysisTemplate"}])
+    app.apply([with_selector(one) for one in app.built() if one["kind"] == "Service"])
+    app.until_healthy(second)
+    assert {"prePromotionAnalysis", "postPromotionAnalysis"} <= set(
+        app.rollout["spec"]["strategy"]["blueGreen"]
+    )
+    assert {one["phase"] for run in app.runs("PrePromotion") for one in measurements(run)} <= {"Inconclusive"}
+    assert app.runs("PostPromotion") == []
+
+
 def test_a_release_that_turns_bad_after_its_completion_fails_its_bake(make_app: Make, record: Record) -> None:
     """Good through all steps, then half of the requests fail: the bake Failed, the Rollout stays Healthy."""
     app = make_app(exposure__steps=STEPS, analysis=QUICK, waves=[{"name": WAVE, "minSuccessTime": "2m"}])
@@ -275,6 +299,7 @@ def test_a_policy_only_release_restarts_no_pod_and_runs_no_canary(app: App, reco
     app.until_run("bake", "Successful")
     assert {pod["metadata"]["uid"] for pod in app.pods()} == before
     assert not app.runs("Step")
+    assert app.weights() in ([], [0])
     record(app, "policy-only")
 
 
@@ -320,6 +345,11 @@ def carries(rollout: Object, release: Release) -> bool:
 def changed(objects: list[Object], spec: dict[str, Any]) -> list[Object]:
     """Objects with fields of the Rollout's spec replaced by hand."""
     return [one if one["kind"] != "Rollout" else {**one, "spec": {**one["spec"], **spec}} for one in objects]
+
+
+def with_selector(service: Object) -> Object:
+    """Select the app's pods by the label that all of them have."""
+    return {**service, "spec": {**service["spec"], "selector": {"app.kubernetes.io/name": "chat"}}}
 
 
 def fewer_replicas(objects: list[Object]) -> list[Object]:
