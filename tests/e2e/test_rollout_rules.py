@@ -140,6 +140,10 @@ REFUSED: dict[str, tuple[Change, str]] = {
         ),
         "must have exactly one of the following: exact, regex, prefix",
     ),
+    "workload beside a template": (
+        spec(workloadRef={"apiVersion": "apps/v1", "kind": "Deployment", "name": "any"}),
+        "template must be empty for workload reference rollout",
+    ),
     "workload of another kind": (
         lambda r: reference(r, "StatefulSet"),
         "StatefulSet",
@@ -197,6 +201,8 @@ def rollout(app: App, name: str, change: Change = lambda rollout: None) -> Objec
 def beside(app: App) -> list[Object]:
     """What some of the Rollouts name."""
     core, istio = "v1", "networking.istio.io/v1"
+    like = rollout(app, "any")["spec"]
+    chosen, template = like["selector"], like["template"]
     selectors = {"selects-all": "yes", "selects-others": "no", "managed": "yes"}
     metric = {
         "name": "m",
@@ -209,6 +215,7 @@ def beside(app: App) -> list[Object]:
             for name, value in selectors.items()
         ),
         made(app, "argoproj.io/v1alpha1", "AnalysisTemplate", "any", {"metrics": [metric]}),
+        made(app, "apps/v1", "Deployment", "any", {"replicas": 0, "selector": chosen, "template": template}),
         *(
             one
             for name, change in PASSED.items()
@@ -264,7 +271,12 @@ def with_pods(app: App) -> set[str]:
     """The Rollouts that have a ReplicaSet: those that the controller reconciles."""
     with app._news:
         found = [one for (kind, _), one in app.live.items() if kind == "ReplicaSet"]
-    return {owner["name"] for one in found for owner in one["metadata"]["ownerReferences"]}
+    return {
+        owner["name"]
+        for one in found
+        for owner in one["metadata"]["ownerReferences"]
+        if owner["kind"] == "Rollout"
+    }
 
 
 def owner(one: Object) -> None:
