@@ -520,6 +520,11 @@ def test_an_app_without_pyjwt_is_told_what_to_install(
 # Whatever it answers, no text has the credential
 
 
+def test_a_token_at_the_end_of_what_is_shown_is_not_cut_in_half(server: FakeForge, forge: Forge) -> None:
+    server.fail("GET", "/pulls$", instead(400, {"message": "x" * 280 + TOKEN}))
+    assert TOKEN[:12] not in fails("CF180", forge.everybody)
+
+
 @PROPERTY
 @given(data=st.data())
 @pytest.mark.parametrize("dialect", ["github", "gitea"])
