@@ -4,8 +4,9 @@ What must hold is read from the raw objects here, with no code of the verdicts: 
 state allows. Whoever looks at a cluster sees one of these states; so this is the tightest loop there is.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from datetime import datetime
+from itertools import groupby
 from typing import NamedTuple
 
 from canaryfleet.engines.argo_rollouts.observe import observe
@@ -30,6 +31,8 @@ class Moment(NamedTuple):
     """The releases that Git has pointed at until then, the present one last."""
     release: Release
     verdict: Verdict
+    proven: bool
+    """Whether the history knows these pods to be good."""
 
     @property
     def said(self) -> str:
@@ -40,19 +43,23 @@ class Moment(NamedTuple):
 def moments(recording: Recording) -> Iterator[Moment]:
     """The verdict after every event, from the first sync on, judged as if it had been read just then."""
     about = recording.about
-    proofs: dict[str, Proof] = {}
+    proofs: dict[str, Proof] = {}  # by release: what commits would have recorded
     for event, state in recording.states():
-        had = [item["release"] for item in about["applied"] if datetime.fromisoformat(item["at"]) <= event.at]
+        applied = (
+            item["release"] for item in about["applied"] if datetime.fromisoformat(item["at"]) <= event.at
+        )
+        had = [release for release, _ in groupby(applied)]  # a sync of the same changes nothing in Git
         if not had or had[-1] not in about["releases"]:
             continue
         release = recording.release(had[-1])
-        verdict = _judged(recording, event, state, had, proofs)
         pod = release.clusters[about["cluster"]].pod
+        proof = next((one for id, one in proofs.items() if id != release.id and one.pod == pod), None)
+        verdict = _judged(recording, event, state, had, proof)
         if verdict.kind == "Verified" and verdict.basis in ("Analysis", "FirstDeployment"):
-            proofs[pod] = Proof(pod, about["identity"], verdict.hash)
+            proofs[release.id] = Proof(pod, about["identity"], verdict.hash)
         elif verdict.kind == "Failed":
-            proofs.pop(pod, None)
-        yield Moment(event, state, had, release, verdict)
+            proofs = {id: proof for id, proof in proofs.items() if proof.pod != pod}
+        yield Moment(event, state, had, release, verdict, proof is not None)
 
 
 def disagreements(recording: Recording) -> list[str]:
@@ -114,7 +121,8 @@ def _complete(
     if release.id in moment.had[:-1]:
         return UNPROVEN | {"Reverted"}, "it went back to it"
     if _same_pods(recording, moment.had):
-        return UNPROVEN | {"SameWorkload"}, "its policy alone has changed"
+        other = "SameWorkload" if moment.proven else "FirstDeployment"
+        return UNPROVEN | {other}, "its policy alone has changed"
     canary = rollout["spec"]["strategy"].get("canary")
     steps = canary.get("steps", []) if canary is not None else []
     # the controller itself ends the background analysis when the canary is complete
@@ -233,15 +241,13 @@ def _phase(run: Object) -> str:
 # ---- what the verdicts say ----------------------------------------------------------------------
 
 
-def _judged(
-    recording: Recording, event: Event, state: State, had: list[str], proofs: Mapping[str, Proof]
-) -> Verdict:
+def _judged(recording: Recording, event: Event, state: State, had: list[str], proof: Proof | None) -> Verdict:
     about, release = recording.about, recording.release(had[-1])
     subject = recording.subject(release)
-    pod = release.clusters[about["cluster"]].pod
     expected = Expected(
         cluster=about["cluster"], release=release, uid=about["identity"],
-        fallback=_fallback(recording, had), reverted=release.id in had[:-1], proof=proofs.get(pod),
+        fallback=_fallback(recording, had), reverted=release.id in had[:-1],
+        proof=proof,
     )  # fmt: skip
     seen = observe(recording.sighting(subject, state, event.at), subject)
     return judge(seen, expected, now=event.at)

@@ -8,9 +8,11 @@ from typing import Any, TypeVar
 
 import pytest
 from app import App
-from recording import record
+from recording import record, recording
 from rig import Fleet, Member, RigError, attach
 from rig.gate import PASS, Gate, Reply
+
+from agreed import disagreements
 
 __all__ = ["record"]
 VERSIONS = ("1.10", "1.9")
@@ -42,7 +44,10 @@ def member(request: pytest.FixtureRequest, fleet: Fleet) -> Member:
 
 @pytest.fixture
 def keep(request: pytest.FixtureRequest) -> Iterator[Callable[[AnyApp], AnyApp]]:
-    """Start an app, and close it when the test is over."""
+    """Start an app, and close it when the test is over.
+
+    Whatever the test is about: at no moment of it may a verdict have contradicted the controller.
+    """
     apps: list[App] = []
     request.node.stash[APPS] = apps
 
@@ -52,8 +57,10 @@ def keep(request: pytest.FixtureRequest) -> Iterator[Callable[[AnyApp], AnyApp]]
         return app
 
     yield start
+    contradictions = [line for app in apps for line in disagreements(recording(app, request.node.name))]
     for app in apps:
         app.close()
+    assert not contradictions, "\n".join(contradictions)
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ KINDS = ("Rollout", "ReplicaSet", "AnalysisRun", "Pod")
 SOURCE = "github.com/argoproj/argo-rollouts"
 
 
-def recording(app: App, scenario: str, what: str) -> Recording:
+def recording(app: App, scenario: str, what: str = "") -> Recording:
     """All that was seen of an app until now, in the order in which the API server stored it."""
     # All clusters of a rig share one etcd, whose revision is the resource version of every kind.
     history = sorted(

@@ -31,9 +31,7 @@ def test_the_recordings_have_every_kind_of_state() -> None:
     assert forced["it went back to it"] > 10
 
 
-@pytest.mark.parametrize(
-    "guard", ["_synced", "_measured_bad", "_held", "_under_way", "_reverted", "_same_workload"]
-)
+@pytest.mark.parametrize("guard", ["_synced", "_measured_bad", "_held", "_under_way", "_same_workload"])
 def test_without_a_guard_some_moment_would_be_misjudged(guard: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is left out here is guarded twice, or against faults that no controller shows (test_verdict.py)."""
     (named,) = [one for one in verdict.GUARDS if guard in (one.__name__, _inner(one))]
