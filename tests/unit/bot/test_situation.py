@@ -814,9 +814,15 @@ def test_an_orphan_and_a_branch_without_commits_are_touched(clone: Clone, branch
     clone.git("cherry-pick", branch, by=BOT)
     clone.git("commit", "-q", "--amend", "--no-edit", "--reset-author", by=BOT)
     assert touched(clone, clone.head)  # it is on main already
+    both = clone.git("rev-parse", "HEAD^{tree}")
+    clone.git("reset", "-q", "--hard", "HEAD~1")
     tree = clone.git("rev-parse", f"{branch}^{{tree}}")
     orphan = clone.git("commit-tree", tree, "-m", clone.said(TOOLS, KEY), by=BOT)
     assert touched(clone, orphan)
+    said = ("-m", clone.said(TOOLS, KEY))
+    assert not touched(clone, clone.git("commit-tree", both, "-p", "main", *said, by=BOT))
+    merged = clone.git("commit-tree", both, "-p", "main", "-p", branch, *said, by=BOT)
+    assert touched(clone, merged)
 
 
 def test_a_base_that_is_newer_than_what_is_read_is_no_foreign_commit(clone: Clone, branch: str) -> None:
