@@ -166,8 +166,10 @@ def test_a_pruned_template_freezes_the_canary_where_it_is(app: App, record: Reco
     for template in analysis_templates(app):
         app.prune("analysistemplate", template)
     app.until_now(lambda: condition(app.rollout, "InvalidSpec").startswith("True"), "InvalidSpec")
-    assert canary_weight(app.rollout) == 20
+    frozen = app.weights()
+    assert frozen[-1] in (20, 60)  # a slow machine may be a step further before it is deleted
     app.point(fallback)
+    assert app.weights() == frozen
     app.sync()
     app.until_healthy(app.frozen(fallback))
     record(app, "missing-template")

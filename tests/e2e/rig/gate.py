@@ -16,9 +16,9 @@ import urllib.error
 import urllib.parse
 import urllib.request
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 
-from rig.net import LOOPBACK, POLL_SECONDS, TIMEOUT
+from rig.net import LOOPBACK, POLL_SECONDS, TIMEOUT, QuietServer
 from rig.waiting import wait_until
 
 JSON = "application/json"
@@ -74,7 +74,7 @@ class Gate:
         self._moment: float | None = None
         self._lock = threading.Lock()
         self._closed = threading.Event()
-        self._server = ThreadingHTTPServer((LOOPBACK, 0), self._handler())
+        self._server = QuietServer((LOOPBACK, 0), self._handler())
         self.url = f"http://{LOOPBACK}:{self._server.server_address[1]}"
         threading.Thread(target=self._server.serve_forever, args=(POLL_SECONDS,), daemon=True).start()
 

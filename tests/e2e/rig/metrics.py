@@ -5,13 +5,13 @@ import threading
 import time
 import urllib.parse
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import yaml
 
 from rig import tools
-from rig.net import LOOPBACK, POLL_SECONDS, answers, free_ports, get_json
+from rig.net import LOOPBACK, POLL_SECONDS, QuietServer, answers, free_ports, get_json
 from rig.processes import Process, Supervisor
 from rig.waiting import wait_until
 
@@ -41,7 +41,7 @@ class Exporter:
         self._series: dict[Key, Series] = {}
         self._lock = threading.Lock()
         self._silent = False
-        self._server = ThreadingHTTPServer((LOOPBACK, 0), self._handler())
+        self._server = QuietServer((LOOPBACK, 0), self._handler())
         self.address = f"{LOOPBACK}:{self._server.server_address[1]}"
         threading.Thread(target=self._server.serve_forever, args=(POLL_SECONDS,), daemon=True).start()
 

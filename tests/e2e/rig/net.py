@@ -1,6 +1,7 @@
 """Ports on the loopback interface, and small HTTP requests to it."""
 
 import http.client
+import http.server
 import itertools
 import json
 import random
@@ -18,6 +19,13 @@ PORTS = range(15000, 32768)
 """Below those that Linux takes for clients and for whoever asks for any, so that nobody gets one by chance."""
 POLL_SECONDS = 0.05
 """How often a server looks whether it is to end; `socketserver` does so twice a second, and its end waits for that."""
+
+
+class QuietServer(http.server.ThreadingHTTPServer):
+    """One that does not print what a client that hangs up leaves behind."""
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """No news."""
 
 
 class _Kept(threading.local):
