@@ -313,7 +313,7 @@ def test_what_moves_nothing_is_left_out(clone: Clone) -> None:
     clone.point(TOOLS, C0, OLD, NEW)
     clone.commit("A fallback alone")
     clone.write(f"overlays/{TOOLS}/promotion.yaml", "bars: []\n")
-    clone.commit("What people edit")
+    clone.commit("What people edit\n\n" + record(C0))
     assert past_of(clone) == []
 
 
