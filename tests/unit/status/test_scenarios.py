@@ -51,13 +51,17 @@ def test_since_and_hash_do_not_move(canary):
         ({"mood": "nan"}, "TooLittleProof"),
         ({"mood": "outage"}, "Aborted"),
         ({"crashes": True}, "Crashing"),
-        ({"unschedulable": True}, "Unschedulable"),
+        ({"unschedulable": True}, "Overdue"),
     ],
 )
 def test_what_is_not_good_is_never_verified(canary, how, reason):
     behaving = canary.behaving(**how)
     assert behaving.verdict(3 * HOURS).reason == reason
     assert all(behaving.verdict(minutes).kind != "Verified" for minutes in range(0, 180, 15))
+
+
+def test_pods_that_fit_nowhere_are_waited_for_until_the_controllers_own_deadline(canary):
+    assert canary.behaving(unschedulable=True).told(1, 60) == ["Unschedulable", "Overdue"]
 
 
 def test_an_outage_that_ends_holds_nothing_up(canary):
@@ -73,8 +77,8 @@ def test_failed_needs_proof(canary, mood):
 
 
 def test_the_deadline_ends_progress(canary):
-    stuck = canary.behaving(unschedulable=True)
-    assert stuck.verdict(23 * HOURS).reason == "Unschedulable"
+    stuck = canary.then(10, "stop")
+    assert stuck.verdict(23 * HOURS).reason == "StepPaused"
     late = stuck.verdict(25 * HOURS)
     assert (late.kind, late.reason) == ("Inconclusive", "DeadlinePassed")
     assert late.since < SECOND + timedelta(days=1, minutes=1)
@@ -141,7 +145,9 @@ def test_a_first_deployment_is_stable_at_once_and_baked(first):
 def test_a_first_deployment_without_a_bake_is_healthy():
     alone = case("embeddings", "eu-north-1a")
     assert alone.verdict(60).basis == "FirstDeployment"
-    assert alone.behaving(startup=10_000).verdict(60).kind == "Progressing"
+    slow = alone.behaving(startup=10_000)
+    assert slow.verdict(1).kind == "Progressing"
+    assert slow.verdict(60).reason == "Overdue"
 
 
 def test_a_cluster_that_can_not_be_read(canary):

@@ -4,7 +4,7 @@ A function of script and time alone, so that the same is seen whenever one looks
 the real controller in shape; the overlay's own Rollout, AnalysisTemplates and bake are what it works on.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Literal, NamedTuple
 
@@ -15,16 +15,18 @@ from canaryfleet.models.observation import Look, Problem, ProblemKind, Read, Sig
 
 Act = Literal[
     "apply",  # Git's objects are synced
+    "prune",  # objects that are no longer in Git are deleted
     "delete",  # the Rollout is deleted, with all that it owns
     "resume", "abort", "retry", "promote",  # what a person does with kubectl argo rollouts
     "pause", "unpause",  # spec.paused
+    "terminate",  # somebody ends the run of a step
     "collect",  # AnalysisRuns are garbage-collected
     "stop", "start",  # the controller is down, and comes back
 ]  # fmt: skip
 
 
 class Event(NamedTuple):
-    """Something that happens to the app; `objects`: of `apply`."""
+    """Something that happens to the app; `objects`: of `apply` and `prune`."""
 
     at: datetime
     act: Act
@@ -63,15 +65,18 @@ def replay(script: Script, at: datetime) -> World:
         if event.at > at:
             break
         world.advance(event.at)
-        _act(world, event)
+        act(world, event)
     world.advance(at)
     return world
 
 
-def _act(world: World, event: Event) -> None:
+def act(world: World, event: Event) -> None:
+    """Let something happen to a cluster, at its own time."""
     match event.act:
         case "apply":
             world.apply(event.objects)
+        case "prune":
+            world.prune(event.objects)
         case "delete":
             world.rollout = None
             world.sets, world.removal = {}, {}
@@ -87,7 +92,7 @@ def _act(world: World, event: Event) -> None:
             assert world.rollout is not None
             world.rollout["spec"]["paused"] = event.act == "pause"
             world.rollout["metadata"]["generation"] += 1
-        case "resume" | "abort" | "retry" | "promote":
+        case "resume" | "abort" | "retry" | "promote" | "terminate":
             getattr(world, event.act)()
     world.poke()
 
@@ -129,6 +134,15 @@ def _answer(world: World, read: Read) -> Raw:
     group = f"{read.group}/{read.version}" if read.group else read.version
     chosen = [_shown(item, version) for item in items if _selected(item, read.labels)]
     return {"kind": kind, "apiVersion": group, "metadata": version, "items": chosen}
+
+
+def objects(world: World) -> Iterator[Raw]:
+    """All objects of the app as the API server has them, the Rollout last: the controller writes it so."""
+    argo, found = "argoproj.io/v1alpha1", [world.rollout] if world.rollout else []
+    every = (("apps/v1", "ReplicaSet", _sets(world)), (argo, "AnalysisRun", _runs(world)))
+    for version, kind, items in (*every, ("v1", "Pod", _pods(world)), (argo, "Rollout", found)):
+        for item in items:
+            yield {"apiVersion": version, "kind": kind} | _shown(item, {"resourceVersion": "1"})
 
 
 def _absent(read: Read) -> Raw:
@@ -213,4 +227,6 @@ def _containers(world: World, item: Raw, how: Behaviour) -> list[Raw]:
     return [{"name": name, "restartCount": restarts, "state": state} | last]
 
 
-__all__ = ["Behaviour", "Event", "Mood", "Script", "Trouble", "World", "answers", "replay", "sight"]
+__all__ = [
+    "Behaviour", "Event", "Mood", "Script", "Trouble", "World", "act", "answers", "objects", "replay", "sight",
+]  # fmt: skip

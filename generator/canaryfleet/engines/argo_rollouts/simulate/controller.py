@@ -49,26 +49,27 @@ class World:
         self.running = True  # the controller
         self.wake: datetime | None = None
         self.version = 0
-        self.lag = False  # the false Healthy was shown
+        self.lag = False  # a template and fewer replicas came at once
+        self.late = False  # its replicas were seen, and its template not yet
         self.gone: set[str] = set()  # runs that were collected
+        self.seen_available = 0
+        self.progressed: datetime | None = None  # when pods last came or went; None while none are waited for
 
     # Time
 
     def advance(self, to: datetime) -> None:
-        """Everything that happens until a moment."""
-        while True:
-            time = min([*self._agenda(), to])
-            self.now = max(self.now, time) if self.now != datetime.min else time
-            if time == to:
-                return
+        """Everything that happens until a moment, and at it."""
+        while times := [time for time in self._agenda() if time <= to]:
+            self.now = min(times)
             self._react()
+        self.now = to
 
     def _agenda(self) -> Iterable[datetime]:
         """When something happens next; what is over already was seen when it happened."""
         times = [time for item in self.sets.values() for time in item["_ready"]]
         if self.running:
             times += [time for run in self.runs.values() if (time := next_due(run))]
-            times += [*self.removal.values(), *filter(None, [self._pause_until()])]
+            times += [*self.removal.values(), *filter(None, [self._pause_until(), self._deadline()])]
         soon = [max(self.wake, self.now)] if self.wake and self.running else []
         return [*soon, *(time for time in times if time > self.now)]
 
@@ -84,7 +85,8 @@ class World:
                 if time <= self.now:
                     del self.removal[hash_]
                     self._resize(hash_, 0)
-            changed = self._reconcile() or changed
+            # what a run has measured stands in it before the Rollout answers: two writes, in this order
+            changed = changed or self._reconcile()
         self.version += 1
         self.wake = self.now + REACTION if changed else None
 
@@ -107,6 +109,12 @@ class World:
             elif item["kind"] == "Rollout":
                 self._apply_rollout(item)
         self.poke()
+
+    def prune(self, objects: Iterable[Raw]) -> None:
+        """Deletes AnalysisTemplates and AnalysisRuns."""
+        for item in objects:
+            kept = self.templates if item["kind"] == "AnalysisTemplate" else self.runs
+            kept.pop(item["metadata"]["name"], None)
 
     def _apply_rollout(self, item: Raw) -> None:
         spec = copy.deepcopy(item["spec"])
@@ -203,10 +211,11 @@ class World:
         if self.rollout is None:
             return False
         generation = str(self.rollout["metadata"]["generation"])
-        if self.status.get("observedGeneration") != generation or self.lag:
+        if self.status.get("observedGeneration") != generation or self.lag or self.late:
             return self._observe(generation)
         before = self._state()
-        self._progress()
+        if not self._missing():
+            self._progress()
         self._write_status()
         return before != self._state()
 
@@ -220,15 +229,18 @@ class World:
         status, hash_ = self.status, digest(self.spec["template"])[:10]
         status["observedGeneration"] = generation
         if self.lag:  # G: the replicas first, with everything else still of the old hash
-            self.lag = False
+            self.lag, self.late = False, True
             self._resize(self.stable, self.spec["replicas"])
             self._write_status()
             return True
+        self.late = False
         changed = digest(self.steps)[:10]
         if hash_ != self.current:
             self._roll(hash_)
         elif status.get("currentStepHash") != changed and self.current != self.stable:
             self._reset(0)  # G: a change of the steps alone clears an abort and runs again
+        elif self.current == self.stable:
+            self._at_step(len(self.steps))
         if self.steps:
             status["currentStepHash"] = changed
         self._write_status()
@@ -311,7 +323,17 @@ class World:
             item["metadata"]["generation"] += 1
         late = self._how(item).startup + self.spec.get("minReadySeconds", 0)
         ready = self.now + timedelta(seconds=late)
-        item["_ready"] = [*item["_ready"], *[ready] * max(0, more)][:replicas]
+        starting = [ready] * max(0, more) if late else []
+        item["_ready"] = [*item["_ready"], *starting][:replicas]
+
+    def _missing(self) -> list[str]:
+        """Templates that the Rollout names and that are not there: it stays as it is until they are (D1, G)."""
+        canary = self.spec["strategy"].get("canary", {})
+        blue = self.blue or {}
+        used = [canary.get("analysis"), *(step.get("analysis") for step in self.steps)]
+        used += [blue.get("prePromotionAnalysis"), blue.get("postPromotionAnalysis")]
+        names = [item["templateName"] for one in used if one for item in one["templates"]]
+        return [name for name in names if name not in self.templates]
 
     def _progress(self) -> None:
         if self.current == self.stable:
@@ -359,6 +381,8 @@ class World:
 
     def _canary(self) -> None:
         index, steps = int(self.status.get("currentStepIndex", 0)), self.steps
+        if self.status.get("promoteFull"):
+            self.status.pop("pauseConditions", None)
         if self._background(index) or self.status.get("promoteFull"):
             index = len(steps) if self.status.get("promoteFull") else index
         if self.status.get("abort"):
@@ -520,7 +544,10 @@ class World:
     def promote(self) -> None:
         """A person promotes it fully: what is left of steps and analyses is skipped."""
         self.status["promoteFull"] = True
-        self.status.pop("pauseConditions", None)
+
+    def terminate(self) -> None:
+        """A person ends the run of a step."""
+        self._cancel(run for run in self._mine() if run["metadata"]["labels"]["rollout-type"] == "Step")
 
     # Analyses
 
@@ -601,10 +628,33 @@ class World:
                 run["spec"]["terminate"] = True
                 measure(run, self.now, "few")
 
+    # Deadline
+
+    def _deadline(self) -> datetime | None:
+        """When it is too late for the pods that are waited for (progressDeadlineSeconds)."""
+        if self.rollout is None or self.progressed is None:
+            return None
+        return self.progressed + timedelta(seconds=int(self.spec.get("progressDeadlineSeconds", 600)))
+
+    def _overdue(self) -> bool:
+        deadline = self._deadline()
+        return deadline is not None and deadline <= self.now
+
+    def _wait(self) -> None:
+        """Begin or go on to wait for pods; what it waits for is in the status that stands, and in the sets."""
+        status, mine = self.status, self.sets.get(self.current)
+        idle = status.get("abort") or status.get("pauseConditions") or mine is None
+        if idle or self.available(self.current) >= int(mine["spec"]["replicas"] if mine else 0):
+            self.progressed = None
+        elif self.progressed is None or self.available(self.current) != self.seen_available:
+            self.progressed = self.now
+        self.seen_available = self.available(self.current)
+
     # Status
 
     def _write_status(self) -> None:
         """The counts, conditions and the phase, as at the end of each reconcile (persistRolloutStatus)."""
+        self._wait()
         status, wanted = self.status, self.spec["replicas"]
         mine = self.sets.get(self.current)
         status |= {
@@ -620,13 +670,24 @@ class World:
         self._condition("Healthy", status["phase"] == "Healthy", "RolloutHealthy", "Rollout is healthy")
         if status.get("abort"):
             self._condition("Progressing", False, "RolloutAborted", status.get("message", ""))
+        elif self._overdue():
+            self._condition("Progressing", False, "ProgressDeadlineExceeded", status.get("message", ""))
         else:
             self._condition("Progressing", True, "ReplicaSetUpdated", "progressing")
+        missing = self._missing()
+        if missing:
+            self._condition("InvalidSpec", True, "InvalidSpec", status.get("message", ""))
+        else:
+            status["conditions"] = [one for one in status["conditions"] if one["type"] != "InvalidSpec"]
 
     def _phase(self, wanted: int) -> tuple[str, str]:
         status = self.status
         if status.get("abort"):
             return "Degraded", f"RolloutAborted: {status.get('_why', '')}"
+        if missing := self._missing():
+            return "Degraded", f"InvalidSpec: AnalysisTemplate '{missing[0]}' not found"
+        if self._overdue():
+            return "Degraded", "ProgressDeadlineExceeded: its pods have not become available"
         if self.spec.get("paused"):
             return "Paused", "manually paused"
         if status.get("pauseConditions"):
