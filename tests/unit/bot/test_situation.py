@@ -1,7 +1,7 @@
 """What the bot reads: real repositories, simulated clusters, and pull requests whose text says nothing."""
 
+import os
 import subprocess
-import time
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -398,10 +398,10 @@ def test_a_long_history_is_read_in_half_a_second(tmp_path: Path) -> None:
     head = made.git("rev-parse", "main")
     best = 9.0
     for _ in range(5):
-        began = time.perf_counter()
+        began = sum(os.times()[:4])  # ours and git's, whatever else the machine does
         log = past.log(str(made.root), head, ["chat"], below="", most=situation.MOST)
         found = list(history.merged(log.of("chat"), made.now))
-        best = min(best, time.perf_counter() - began)
+        best = min(best, sum(os.times()[:4]) - began)
     assert [merged.by for merged in found[1:]] == ["bot"] * 1999
     assert found[-1].moves == (Move(cluster="c49", from_="r38", to="r39"),)
     assert sum(len(merged.proofs) for merged in found) == 1950
