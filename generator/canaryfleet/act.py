@@ -10,7 +10,8 @@ run may be killed after any of them, and two may be at work at once:
 3. close what is obsolete. Killed: it is closed, by the bot, which is no person's no.
 4. delete the branch of what the bot closed or merged, if it still is what the bot made. Killed: the next
    run deletes it.
-5. merge: exactly the head that was judged. Killed, or the answer lost: the default branch says that it
+5. put the record of what was decided anew into the pull request. Killed: the next run decides anew again.
+6. merge: exactly the head that was judged. Killed, or the answer lost: the default branch says that it
    happened, the pointers have moved, and the next decision is another one.
 
 What is proposed comes before what is tidied up, and trouble with the latter is told, not raised: a
@@ -62,7 +63,7 @@ Say = Callable[[Decision], Words]
 class Deed(NamedTuple):
     """A side effect on the shared repository or the forge; `number` and `url` of the pull request, if it has one."""
 
-    what: Literal["push", "open", "edit", "close", "delete", "merge"]
+    what: Literal["push", "open", "edit", "close", "delete", "record", "merge"]
     branch: str
     why: str = ""
     number: int = 0
@@ -293,7 +294,7 @@ def _number(request: PullRequest) -> int:
     return request.number
 
 
-def _about(what: Literal["edit", "close", "merge"], request: PullRequest, why: str) -> Deed:
+def _about(what: Literal["edit", "close", "record", "merge"], request: PullRequest, why: str) -> Deed:
     return Deed(what, request.branch, why, request.number, request.url)
 
 
@@ -363,6 +364,8 @@ def land(means: Means, situation: Situation, decision: Decision, say: Say) -> Ou
         decision = adopted(means, decision, request.head)
         words = say(decision)
         _judge(means, base, request.head, situation, decision, words)
+        with run._told():
+            _keep_record(run, request, words)
         landed = _merge(run, request, words)
     except _Refused as why:
         return Outcome(tuple(run.deeds), why.refusal, known, None, tuple(run.findings))
@@ -440,6 +443,17 @@ def _pointers(root: str, app: str, tree: str) -> dict[str, Pointed]:
 def _releases(root: str, app: str, tree: str) -> set[str]:
     files = git.tree_files(root, tree, f"{OVERLAYS}/{app}/releases")
     return {names[3] for path in files if (names := path.split("/"))[4:] == ["release.yaml"]}
+
+
+def _keep_record(run: _Run, request: PullRequest, words: Words) -> None:
+    """The merged commit names the record of what was decided now: so that is what its pull request has to carry."""
+    means, forge, number = run.means, run.means.forge, request.number
+    if request.body == words.body:
+        return
+    if words.refs:
+        commits.push_refs(means.root, forge.remote, words.refs)
+    deed = _about("record", request, words.title)
+    run.do(deed, lambda: forge.edit(number, words.title, words.body))
 
 
 def _merge(run: _Run, request: PullRequest, words: Words) -> str | None:

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from canaryfleet import commits
+from canaryfleet import commits, landing, record
+from canaryfleet.decide import decide
 from canaryfleet.errors import Place, problem
 from canaryfleet.landing import AUTHOR
 from story import CLUSTERS, Story
@@ -136,7 +137,7 @@ def killed() -> None:
     raise Killed
 
 
-CHANGES = range(4)  # of a run that proposes and merges: push, open, merge, delete the branch
+CHANGES = range(5)  # of a run that proposes and merges: push, open, record, merge, delete the branch
 
 
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
@@ -157,7 +158,7 @@ def test_a_run_that_is_killed_at_any_change_is_taken_up_by_the_next(
     )
 
 
-@pytest.mark.parametrize("at", range(3))
+@pytest.mark.parametrize("at", [0, 1, 3])  # the record is kept beside: trouble with it stops nothing
 def test_an_answer_that_is_lost_is_found_out_by_the_next_run(
     story: Story, monkeypatch: pytest.MonkeyPatch, at: int
 ) -> None:
@@ -273,3 +274,21 @@ def test_a_pause_in_between_stops_the_merge(story: Story, monkeypatch: pytest.Mo
     assert set(story.versions().values()) == {"1.0.0"}
     assert "changed in between" in " ".join(report.remarks)
     assert story.turn().outcome.decision.reasons[0].code == "paused"
+
+
+# Why
+
+
+def test_a_merged_pull_request_carries_the_record_that_its_commit_names(story: Story) -> None:
+    """Decided anew just before: what was decided then is what is explained for ever."""
+    story.release("1.1.0")
+    story.until_rest()
+    for item in story.forge.requests("canaryfleet/"):
+        _, _, message = next(one for one in story.commits() if one[0] == item.landed)
+        named, found = landing.read(message), record.find(item.body)
+        assert found is not None
+        assert found.data is not None
+        assert named.record == found.hash
+        explained = record.decode(found.data, found.hash)
+        assert decide(explained.situation) == explained.decision
+        assert explained.decision.key == named.key
