@@ -119,34 +119,52 @@ def _behaviours(real: Recording, scenario: str) -> dict[str, Behaviour]:
 
 def deeds(real: Recording) -> Iterator[Deed]:
     """What was done to a recorded cluster, read from what changed: a label, or a field of a person."""
-    app, before = real.about["app"], dict[tuple[str, str], Object]()
+    before: State = {}
     for event, state in real.states():
-        if event.type == "DELETED" and event.object["kind"] == "AnalysisRun":
-            labels = (event.object, before["Rollout", app])
-            of_it = len({one["metadata"]["labels"][RELEASE] for one in labels}) == 1
-            yield Deed("prune", where(before, app) if of_it else AT_ONCE, (event.object,))
-        bake = event.object["kind"] == "AnalysisRun" and "ownerReferences" not in event.object["metadata"]
-        if bake and _phase(event.object) == "Failed":
-            if _phase(before[event.object["kind"], event.object["metadata"]["name"]]) != "Failed":
-                pod = next(one["value"] for one in event.object["spec"]["args"] if one["name"] == "revision")
-                yield Deed("worsen", where(before, app), release=pod)
-        if event.object["kind"] == "AnalysisRun" and _by_a_person(event.object):
-            if not _by_a_person(before[event.object["kind"], event.object["metadata"]["name"]]):
-                yield Deed("terminate", where(before, app))
-        if event.object["kind"] == "Rollout":
-            found = before.get(("Rollout", app))
-            release = event.object["metadata"]["labels"][RELEASE]
-            if found is None or found["metadata"]["labels"][RELEASE] != release:
-                there = where(before, app) if found else None
-                yield Deed("apply", there, tuple(_applied(real, event.object)), release)
-            # before a release has begun its templates may come after it: that is the sync, and soon over
-            if found and _begun(before, found) and _invalid(event.object) and not _invalid(found):
-                templates = [one for one in _applied(real, found) if one["kind"] == "AnalysisTemplate"]
-                yield Deed("prune", where(before, app), tuple(templates))
-            for what, done in ACTS.items():
-                if found and done(event.object) and not done(found):
-                    yield Deed(what, where(_promoted(real) if what == "promote" else before, app))
+        if event.object["kind"] == "AnalysisRun":
+            yield from _of_run(real, event, before)
+        elif event.object["kind"] == "Rollout":
+            yield from _of_rollout(real, event.object, before)
         before = state
+
+
+def _of_run(real: Recording, event: Change, before: State) -> Iterator[Deed]:
+    """A bake that Git has no more, a version that has become bad, a run that somebody has ended."""
+    app, run = real.about["app"], event.object
+    old = before.get((run["kind"], run["metadata"]["name"]))
+    if old is None:
+        return
+    if event.type == "DELETED":
+        # in one sync the old bake goes before the new release comes, or after it
+        still = _release(before["Rollout", app]) == _release(run)
+        yield Deed("prune", where(before, app) if still else AT_ONCE, (run,))
+    if "ownerReferences" not in run["metadata"] and _phase(run) == "Failed" != _phase(old):
+        pod = next(item["value"] for item in run["spec"]["args"] if item["name"] == "revision")
+        yield Deed("worsen", where(before, app), release=pod)
+    if _by_a_person(run) and not _by_a_person(old):
+        yield Deed("terminate", where(before, app))
+
+
+def _of_rollout(real: Recording, rollout: Object, before: State) -> Iterator[Deed]:
+    """Another release, templates that Git has no more, and what a person wrote into the status."""
+    app = real.about["app"]
+    old = before.get(("Rollout", app))
+    if old is None or _release(old) != _release(rollout):
+        there = where(before, app) if old else None
+        yield Deed("apply", there, tuple(_applied(real, rollout)), _release(rollout))
+    if old is None:
+        return
+    # before a release has begun its templates may come after it: that is the sync, and soon over
+    if _begun(before, old) and _invalid(rollout) and not _invalid(old):
+        templates = [one for one in _applied(real, old) if one["kind"] == "AnalysisTemplate"]
+        yield Deed("prune", where(before, app), tuple(templates))
+    for what, done in ACTS.items():
+        if done(rollout) and not done(old):
+            yield Deed(what, where(_promoted(real) if what == "promote" else before, app))
+
+
+def _release(one: Object) -> str:
+    return str(one["metadata"]["labels"].get(RELEASE))
 
 
 def _by_a_person(run: Object) -> bool:
@@ -201,7 +219,7 @@ def _applied(real: Recording, rollout: Object) -> Iterator[Object]:
     last: State = {}
     for _, state in real.states():
         last |= {key: one for key, one in state.items() if key[0] == "AnalysisRun"}
-    for (_, name), run in last.items():
+    for run in last.values():
         labels = run["metadata"]["labels"]
         if labels.get(RELEASE) != release:
             continue
@@ -209,7 +227,7 @@ def _applied(real: Recording, rollout: Object) -> Iterator[Object]:
         metadata = {key: run["metadata"][key] for key in ("name", "namespace", "labels")}
         spec = {key: value for key, value in run["spec"].items() if key != "terminate"}
         head = {"apiVersion": run["apiVersion"], "kind": "AnalysisTemplate" if kind else "AnalysisRun"}
-        name = _template(rollout, kind) if kind else name
+        name = _template(rollout, kind) if kind else run["metadata"]["name"]
         made.add(name)
         yield head | {"metadata": metadata | {"name": name}, "spec": spec}
     for name in {_template(rollout, kind) for kind in KINDS} - made - {""}:  # of which no run was made

@@ -4,6 +4,10 @@ By rollout/sync.go, canary.go, bluegreen.go and analysis.go of v1.10.1 and what 
 reference/argo-rollouts.md): a change is seen a moment later; a template and fewer replicas at once
 read Healthy with the old hash; steps alone clear an abort and run again; an abort keeps its weight for a
 moment; the stable template skips all steps; at the end the weight is 100 beside Healthy.
+
+It is held equal to the real one by tests/unit/status/test_like_the_real_one.py. What it does not do: defaults
+that the API server or the controller writes into a spec; requests that still go to the old version, for which
+a bake waits; a sync whose objects come one by one; a person's promotion of a blue-green; `restartAt`.
 """
 
 import copy
