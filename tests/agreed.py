@@ -130,8 +130,10 @@ def _complete(
     asked = sum("analysis" in step for step in steps)
     done = [run for run in measured if _kind(run) == "Step" and _trusted(run)]
     bakes = [run for run in runs if not run["metadata"].get("ownerReferences")]
-    baking = any("bake" in metric.during for metric in release.metrics) and any(
-        f"waves/{wave.name}/kustomization.yaml" in release.files for wave in release.waves
+    baking = any(
+        recording.about["cluster"] in wave.members
+        and f"waves/{wave.name}/kustomization.yaml" in release.files
+        for wave in release.waves
     )
     if baking and not any(_phase(run) == "Successful" for run in bakes):
         return UNPROVEN, "its bake is not over"
