@@ -1,17 +1,19 @@
 """The commands of the bot: `canaryfleet reconcile` and `canaryfleet gate`, on the clone in which they run."""
 
+import os
+import re
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from msgspec import to_builtins
 
-from canaryfleet import gate, notify, output, reconcile, repo
-from canaryfleet.errors import EXIT_FINDINGS, EXIT_OK, Finding
+from canaryfleet import gate, notify, output, reconcile, repo, sight
+from canaryfleet.errors import EXIT_FINDINGS, EXIT_OK, Finding, Problems, UsageError
 from canaryfleet.files import Tree
 from canaryfleet.forges import connect
 from canaryfleet.gate import Judged
-from canaryfleet.models.decision import Reason
+from canaryfleet.models.decision import Decision, Reason
 from canaryfleet.models.outcome import Outcome
 from canaryfleet.reconcile import Report, Way
 from canaryfleet.sight import Bot
@@ -28,7 +30,8 @@ def make(tree: Tree, source: Source, timeout: float) -> Bot:
 
 def run_once(bot: Bot, apps: Sequence[str], *, dry: bool, as_json: bool) -> int:
     """Look once at all apps or some, do what is due, and say so."""
-    tell = Teller(bot)
+    tell = Teller(Tree(bot.root))
+    output.findings_text(tell.findings, sys.stderr)
     shown: list[dict[str, Any]] = []
     code = EXIT_OK
     for report in reconcile.once(bot, apps or None, Way(dry=dry)):
@@ -36,7 +39,7 @@ def run_once(bot: Bot, apps: Sequence[str], *, dry: bool, as_json: bool) -> int:
             shown.append(report_data(report))
         else:
             print(report_text(report), flush=True)
-        warnings = [] if dry else tell.of(report.outcome)
+        warnings = [] if dry else tell.of(None, report.outcome)
         output.findings_text([*report.findings, *warnings], sys.stderr)
         code = EXIT_FINDINGS if report.outcome.problem else code
     if as_json:
@@ -44,17 +47,72 @@ def run_once(bot: Bot, apps: Sequence[str], *, dry: bool, as_json: bool) -> int:
     return code
 
 
+def run_forever(bot: Bot, apps: Sequence[str], *, every: float, listen: str, lease: bool) -> int:
+    """The service: every app again and again, until it is told to end. Raises `UsageError` where it can't begin."""
+    import gc
+
+    from canaryfleet.journal import Journal
+    from canaryfleet.lease import InCluster, Leases
+    from canaryfleet.serve import Settings, serve
+
+    gc.enable()  # unlike every other command, this one lives long
+    host, port = _address(listen)
+    journal, tell = Journal(), Teller(Tree(bot.root))
+    journal.hide(value for name, value in os.environ.items() if _SECRET.search(name))
+    for finding in tell.findings:
+        journal.say("warning", "untold", error=str(finding))
+    leases = (
+        Leases(InCluster(), tell=lambda said: journal.say("warning", "lease", error=said)) if lease else None
+    )
+    way = Way(held=leases.held) if leases else Way()
+
+    def run(app: str) -> Outcome:
+        (report,) = reconcile.once(bot, [app], way)
+        for remark in report.remarks:
+            journal.say("info", "remark", app=app, text=remark)
+        for finding in report.findings:
+            journal.say("warning", "finding", app=app, error=str(finding))
+        return report.outcome
+
+    def names() -> Sequence[str]:
+        return list(apps) or sight.apps(bot)
+
+    settings = Settings(every=every, host=host, port=port)
+    return serve(run, names, settings=settings, sharing=leases, tell=tell.of, journal=journal)
+
+
+_SECRET = re.compile(r"TOKEN|SECRET|PASSWORD|_KEY$|_URL$")
+
+
+def _address(listen: str) -> tuple[str, int]:
+    """Host and port of `HOST:PORT` or `:PORT`. Raises `UsageError`."""
+    host, _, port = listen.rpartition(":")
+    if not port.isdigit() or int(port) > 65_535:
+        raise UsageError(f"--listen: {listen} is no address such as :8080 or 127.0.0.1:8080")
+    return host.strip("[]"), int(port)
+
+
 class Teller:
     """Tells people what a run has changed."""
 
-    def __init__(self, bot: Bot) -> None:
-        self._targets, self.findings = notify.targets(repo.fleet(Tree(bot.root)))
+    def __init__(self, tree: Tree) -> None:
+        self._tree = tree
+        self._targets, self.findings = notify.targets(repo.fleet(tree))
 
-    def of(self, outcome: Outcome) -> list[Finding]:
-        """Tell of one outcome; warnings about those who could not be told."""
+    def of(self, before: Decision | None, outcome: Outcome) -> list[Finding]:
+        """Tell of an outcome; `before`: the decision before it, if it is known. Warnings about who was not told."""
         return [
-            warning for event in notify.events(None, outcome) for warning in notify.send(event, self._targets)
+            warning
+            for event in notify.events(before, outcome)
+            for warning in notify.send(event, self._targets, named=self._named(outcome.app))
         ]
+
+    def _named(self, app: str) -> Sequence[str]:
+        """Whom the spec wants to hear of its failures. One that can't be read wants nobody."""
+        try:
+            return repo.policy_of(self._tree, app).rollback.notify
+        except Problems:
+            return ()
 
 
 def report_text(report: Report) -> str:

@@ -4,11 +4,11 @@ All apps are looked at together once. Then each that acts goes on alone: nothing
 to merge. What stands between two looks is in Git and on the forge, so a run may end anywhere.
 """
 
-import time
 from collections.abc import Callable, Collection, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager
+from copy import copy
 from datetime import datetime
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 from canaryfleet import act, archive, landing, news, record, request
 from canaryfleet.act import Deed, Means, Say, Words
@@ -16,22 +16,18 @@ from canaryfleet.decide import decide
 from canaryfleet.errors import Finding, Problems
 from canaryfleet.models.decision import Decision, Situation
 from canaryfleet.models.forge import PullRequest
-from canaryfleet.models.outcome import Action, Outcome, Stage, Verb
+from canaryfleet.models.outcome import Action, Outcome, Verb
 from canaryfleet.sight import Bot, Sight, look
+from canaryfleet.traces import Laps
 
 VERBS: dict[str, Verb] = {"open": "opened", "edit": "updated", "merge": "merged", "close": "closed"}
-StageName = Literal["read", "decide", "act"]
 
 
 class Way(NamedTuple):
-    """How to run. `dry`: only say what would be done; `held`: whether this replica may still act for an app.
-
-    `span`: entered around each stage, to trace it.
-    """
+    """How to run. `dry`: only say what would be done; `held`: whether this replica may still act for an app."""
 
     dry: bool = False
     held: Callable[[str], bool] = lambda _: True
-    span: Callable[[str], AbstractContextManager[object]] = lambda _: nullcontext()
 
 
 class Report(NamedTuple):
@@ -47,9 +43,9 @@ def once(bot: Bot, apps: Collection[str] | None = None, way: Way = Way()) -> Ite
 
     Raises `Problems` if nothing can be looked at: CF025, CF180, CF182, and what is wrong with fleet.yaml.
     """
-    watch = _Watch(way)
-    with _looking(bot, apps, watch) as sight:
-        runs = [_Run(bot, way, watch.fork(), app) for app in sorted(sight.situations)]
+    laps = Laps()
+    with _looking(bot, apps, laps) as sight:
+        runs = [_Run(bot, way, copy(laps), app) for app in sorted(sight.situations)]
         for run in runs:
             run.guarded(lambda run=run: run.propose(sight))  # type: ignore[misc]
     for run in runs:
@@ -61,8 +57,8 @@ def once(bot: Bot, apps: Collection[str] | None = None, way: Way = Way()) -> Ite
 class _Run:
     """One app's run."""
 
-    def __init__(self, bot: Bot, way: Way, watch: "_Watch", app: str) -> None:
-        self.bot, self.way, self.watch, self.app = bot, way, watch, app
+    def __init__(self, bot: Bot, way: Way, laps: Laps, app: str) -> None:
+        self.bot, self.way, self.laps, self.app = bot, way, laps, app
         self.decision: Decision | None = None
         self.begins = True
         self.oldest: datetime | None = None
@@ -87,7 +83,7 @@ class _Run:
     def merge(self) -> None:
         """Look again, and merge what is decided now, if it is the same."""
         before = self._decided.key
-        with _looking(self.bot, [self.app], self.watch) as sight:
+        with _looking(self.bot, [self.app], self.laps) as sight:
             if self.app not in sight.situations:
                 self.remarks.append("the app is gone")
                 return
@@ -117,8 +113,8 @@ class _Run:
             problem=f"{wrong.place}: {wrong.message}" if wrong else None,
             kind=wrong.code if wrong else None,
             oldest=self.oldest,
-            seconds=self.watch.seconds,
-            stages=tuple(self.watch.stages),
+            seconds=self.laps.seconds,
+            stages=self.laps.stages,
         )
         would = [f"would {deed}" for deed in self.deeds]
         return Report(outcome, (*(would if self.way.dry else ()), *self.remarks), tuple(self.findings))
@@ -130,7 +126,7 @@ class _Run:
 
     def _decide(self, sight: Sight) -> Situation:
         situation = sight.situations[self.app]
-        with self.watch.stage("decide"):
+        with self.laps.stage("decide"):
             self.decision = decide(situation)
         read = [sight.evidence.read[name] for name in situation.verdicts if name in sight.evidence.read]
         self.oldest = min(read, default=None)
@@ -140,7 +136,7 @@ class _Run:
         if not self.way.held(self.app):
             self.remarks.append("another replica has this app now")
             return
-        with self.watch.stage("act"):
+        with self.laps.stage("act"):
             done = step()
         self.request = done.request or self.request
         self.findings += done.findings
@@ -197,37 +193,8 @@ def _approvers(situation: Situation, decision: Decision) -> tuple[str, ...]:
 
 
 @contextmanager
-def _looking(bot: Bot, apps: Collection[str] | None, watch: "_Watch") -> Iterator[Sight]:
+def _looking(bot: Bot, apps: Collection[str] | None, laps: Laps) -> Iterator[Sight]:
     with ExitStack() as stack:
-        with watch.stage("read"):
+        with laps.stage("read"):
             sight = stack.enter_context(look(bot, apps))
         yield sight
-
-
-class _Watch:
-    """How long each stage took, by a clock that nobody sets."""
-
-    def __init__(self, way: Way) -> None:
-        self._way, self._begin = way, time.monotonic()
-        self.stages: list[Stage] = []
-
-    @property
-    def seconds(self) -> float:
-        """Since the run began."""
-        return time.monotonic() - self._begin
-
-    @contextmanager
-    def stage(self, name: StageName) -> Iterator[None]:
-        """Time a stage."""
-        began = self.seconds
-        try:
-            with self._way.span(name):
-                yield
-        finally:
-            self.stages.append(Stage(name=name, began=began, seconds=self.seconds - began))
-
-    def fork(self) -> "_Watch":
-        """For one app, with what was common to all."""
-        other = _Watch(self._way)
-        other._begin, other.stages = self._begin, [*self.stages]
-        return other

@@ -1,6 +1,7 @@
 """What every run of the bot begins with: fetch, check the default branch out, and look at everything."""
 
 import contextlib
+import os
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import NamedTuple
@@ -63,6 +64,14 @@ def look(bot: Bot, apps: Collection[str] | None = None) -> Iterator[Sight]:
         now = max(now, bot.clock())
         situations = situation.read(ground, evidence, requests, bot.forge.me, now, apps)
         yield Sight(commit, now, ground, evidence, requests, situations)
+
+
+def apps(bot: Bot) -> list[str]:
+    """The apps that the default branch has now. Raises `Problems` CF025, and those of fleet.yaml."""
+    folders = [f"{repo.OVERLAYS}/", f"{repo.SPECS}/"]
+    printed = git.run(bot.root, ["ls-tree", "-d", "-z", "--name-only", _fetch(bot), "--", *folders])
+    names = {os.fsdecode(path).rpartition("/")[2] for path in printed.split(b"\0")[:-1]}
+    return sorted(name for name in names if not name.startswith("."))
 
 
 def _fetch(bot: Bot) -> str:
