@@ -1,0 +1,175 @@
+"""The gate on real git: what people's pull requests would break, judged by the tree that merging them gives."""
+
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+import yaml
+
+from canaryfleet import gate
+from canaryfleet.gate import CONTEXT, Judged
+from canaryfleet.overlay import pointer
+from story import Story
+
+
+@pytest.fixture(scope="module")
+def seed(tmp_path_factory: pytest.TempPathFactory) -> Story:
+    """1.0.0 is everywhere, and 1.1.0 is released."""
+    found = Story(tmp_path_factory.mktemp("seed"))
+    found.until_rest()
+    found.release("1.1.0")
+    found.sync()
+    return found
+
+
+@pytest.fixture
+def story(seed: Story, tmp_path: Path) -> Story:
+    """A world of one's own."""
+    return seed.fork(tmp_path / "story")
+
+
+def propose(story: Story, subject: str = "my change", body: str = "") -> int:
+    """Open a pull request of Ann with what her clone has; main is left alone."""
+    story.git("checkout", "-q", "-B", "idea")
+    story.git("add", "-A")
+    story.git("commit", "-q", "--allow-empty", "-m", subject)
+    story.git("push", "-q", "--force", "origin", "idea")
+    story.git("checkout", "-q", "main")
+    return story.forge.propose("ann", "idea", "main", "An idea", body).number
+
+
+def judged(story: Story, number: int) -> Judged:
+    """What the gate says, and that the head is marked with it."""
+    (found,) = gate.every(story.bot(), [number])
+    assert story.forge.statuses(found.head)[CONTEXT] == found.status
+    return found
+
+
+def codes(found: Judged) -> list[str]:
+    """The codes of all reasons."""
+    return [reason.code for reasons in found.reasons.values() for reason in reasons]
+
+
+def overlay(story: Story, cluster: str) -> Path:
+    """A cluster's overlay in Ann's clone."""
+    return story.people / f"overlays/chat/clusters/{cluster}/kustomization.yaml"
+
+
+def repoint(story: Story, cluster: str) -> None:
+    """Point a cluster at 1.1.0 by hand, whatever its wave says."""
+    path = overlay(story, cluster)
+    present = pointer(path.read_bytes())
+    assert present is not None
+    path.write_text(path.read_text().replace(present.release, candidate(story)))
+
+
+def candidate(story: Story) -> str:
+    """The release that the spec resolves to."""
+    text = (story.people / "overlays/chat/candidate.yaml").read_text()
+    return str(yaml.safe_load(text)["release"])
+
+
+def test_a_change_of_words_breaks_nothing(story: Story) -> None:
+    (story.people / "README.md").write_text("words\n")
+    found = judged(story, propose(story))
+    assert (found.status.state, found.reasons) == ("success", {})
+
+
+def test_the_first_wave_may_be_pointed_by_hand(story: Story) -> None:
+    repoint(story, "one")
+    assert judged(story, propose(story)).status.state == "success"
+
+
+def test_a_later_wave_waits_for_the_first(story: Story) -> None:
+    repoint(story, "two")
+    found = judged(story, propose(story))
+    assert found.status.state == "pending"
+    assert "wave-incomplete" in codes(found)
+    assert found.status.description.startswith("chat: ")
+
+
+def test_more_at_once_than_the_wave_allows_waits(story: Story) -> None:
+    story.until_rest()  # 1.1.0 is everywhere
+    story.pull()
+    story.release("1.2.0", waves=[{"name": "all", "maxConcurrency": 1}])
+    story.sync()
+    for cluster in ("one", "two"):
+        repoint(story, cluster)
+    found = judged(story, propose(story))
+    assert (found.status.state, codes(found)) == ("pending", ["max-concurrency"])
+
+
+def test_a_bar_is_a_no(story: Story) -> None:
+    story.moods["1.1.0"] = "bad"
+    story.until_rest()
+    repoint(story, "one")
+    found = judged(story, propose(story))
+    assert (found.status.state, "barred" in codes(found)) == ("failure", True)
+
+
+def test_going_back_to_the_fallback_is_always_allowed(story: Story) -> None:
+    story.moods["1.1.0"] = "bad"
+    before = overlay(story, "one").read_text()
+    story.run()
+    story.pull()
+    assert "1.1.0" in overlay(story, "one").read_text()
+    overlay(story, "one").write_text(before)
+    assert judged(story, propose(story)).status.state == "success"
+
+
+def test_a_pointer_to_nothing_and_a_lost_pointer_are_refused(story: Story) -> None:
+    story.pull()
+    path = overlay(story, "one")
+    path.write_text(path.read_text().replace(story.pointers()["one"].release, "9.9.9-000000000000"))
+    overlay(story, "two").unlink()
+    found = judged(story, propose(story))
+    assert found.status.state == "failure"
+    assert {"to-nothing", "pointer-removed"} <= set(codes(found))
+
+
+def test_a_release_that_is_needed_may_not_be_removed(story: Story) -> None:
+    story.pull()
+    release = story.pointers()["one"].release
+    for file in sorted((story.people / "overlays/chat/releases" / release).rglob("*"), reverse=True):
+        file.unlink() if file.is_file() else file.rmdir()
+    found = judged(story, propose(story))
+    assert {"to-nothing", "still-needed"} <= set(codes(found))
+
+
+def test_a_release_can_not_be_new_and_pointed_at_in_one(story: Story) -> None:
+    """Its waves and limits would come from the same pull request."""
+    from canaryfleet import cli
+
+    story.spec["version"] = "2.0.0"
+    story._write("specs/chat/canary.yaml", story.spec)
+    assert cli.main(["render", "--root", str(story.people)]) == 0
+    repoint(story, "one")
+    found = judged(story, propose(story))
+    assert (found.status.state, codes(found)) == ("failure", ["no-release"])
+
+
+@pytest.mark.parametrize("where", ["message", "body"])
+def test_lines_that_only_the_bot_may_write_are_refused(story: Story, where: str) -> None:
+    line = 'canaryfleet-Decision: {"app":"chat"}'
+    (story.people / "README.md").write_text("words\n")
+    number = propose(story, f"words\n\n{line}") if where == "message" else propose(story, body=line)
+    found = judged(story, number)
+    assert (found.status.state, codes(found)) == ("failure", ["forged"])
+
+
+def test_what_conflicts_can_not_be_judged(story: Story) -> None:
+    (story.people / "README.md").write_text("mine\n")
+    number = propose(story)
+    (story.people / "README.md").write_text("theirs\n")
+    story.commit("theirs")
+    assert codes(judged(story, number)) == ["conflicts"]
+
+
+def test_it_is_judged_anew_as_time_passes(story: Story) -> None:
+    repoint(story, "two")
+    number = propose(story)
+    assert judged(story, number).status.state == "pending"
+    story.run()  # the first wave gets 1.1.0, and proves it
+    story.sync()
+    story.now += timedelta(minutes=30)
+    assert judged(story, number).status.state == "success"
