@@ -119,10 +119,10 @@ def main() -> int:
     world = World()
     world.until_rest()
     say(f"3. {GOOD} is merged, and goes through the waves as a canary")
-    release(OLD, GOOD)
+    release(GOOD)
     world.until_rest()
     say(f"4. {BAD} has too many errors: its first wave stops it")
-    release(GOOD, BAD)
+    release(BAD)
     world.until_rest()
     git("pull", "--quiet", "origin", "main")
     say("5. What Git says afterwards")
@@ -147,27 +147,34 @@ def fresh_repository() -> None:
     for source in (HERE / "fleet.yaml", HERE / "clusters", HERE / "specs" / APP):
         target = PEOPLE / source.relative_to(HERE)
         (shutil.copytree if source.is_dir() else shutil.copy)(source, target)
-    respec(GOOD, OLD)
+    respec(OLD)
 
 
-def respec(before: str, after: str) -> None:
-    """Change the version, and the image with it."""
+def respec(after: str) -> None:
+    """Change the version, and the image with it; the first release goes to all clusters at once."""
     path = PEOPLE / SPEC
-    text = path.read_text()
+    text = (HERE / SPEC).read_text() if after != OLD else in_one_wave((HERE / SPEC).read_text())
     digest = after.replace(".", "").ljust(64, "0")
     lines = [
         f"{line.partition('image:')[0]}image: ghcr.io/acme/{APP}:{after}@sha256:{digest}"
         if "image: ghcr.io" in line
-        else line.replace(f"version: {before}", f"version: {after}")
+        else line.replace(f"version: {GOOD}", f"version: {after}")
         for line in text.splitlines()
     ]
     path.write_text("\n".join(lines) + "\n")
 
 
-def release(before: str, after: str) -> None:
+def in_one_wave(text: str) -> str:
+    """A spec with a single wave."""
+    head, _, rest = text.partition("waves:\n")
+    overrides = rest.partition("overrides:\n")[2]
+    return f"{head}waves:\n- {{name: all}}\noverrides:\n{overrides}"
+
+
+def release(after: str) -> None:
     """What a developer does: edit the spec, render, merge."""
     git("pull", "--quiet", "origin", "main")
-    respec(before, after)
+    respec(after)
     canaryfleet("render")
     publish(f"Release {after}")
 
