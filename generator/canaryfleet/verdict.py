@@ -517,10 +517,9 @@ def _proven(case: Case) -> Said:
     times: list[Time | None] = [case.live.changed]
     for run in case.attempt:
         for item in case.judged(run).values():
-            good = item.run_of_good
-            times.append(
-                good[max(1, item.seen.successes) - 1 if run.role == "bake" else -1].ended if good else None
-            )
+            # a bake that goes on measuring has proven it with the first of them that suffice
+            good = item.run_of_good[: max(1, item.seen.successes)] if run.role == "bake" else item.run_of_good
+            times.append(good[-1].ended if good else None)
     since = _latest(*times)
     if _first(case):
         return Said("FirstDeployment", "the first release here", since, "FirstDeployment")
