@@ -6,11 +6,12 @@ here; all are in one namespace, and two of them have a pod.
 
 import copy
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import Any
 
 import pytest
 from app import LIMIT, App
-from rig import RigError, wait_until
+from rig import RigError, WaitTimeoutError, wait_until
 from rig.kube import Object
 from rig.rollouts import complete
 
@@ -306,6 +307,11 @@ def test_what_the_controller_refuses_and_what_it_lets_pass(make_app: Callable[..
     fine = {slug(name): change for name, change in PASSED.items()} | {OMITTED: without_replicas}
     app.apply([rollout(app, name, change) for name, change in (bad | fine).items()])
     app.until_now(lambda: all(invalid(app, name) for name in bad), "all that is wrong is refused")
+    with suppress(WaitTimeoutError):  # something may be "not found" first, which was applied a moment before
+        app.until_now(
+            lambda: all(text in invalid(app, slug(name)) for name, (_, text) in REFUSED.items()),
+            "each is told",
+        )
     said = {name: invalid(app, slug(name)) for name in REFUSED}
     assert {name: text for name, text in said.items() if REFUSED[name][1] not in text} == {}
     assert REFUSED[FIRST][1] in invalid(app, "both-errors")
