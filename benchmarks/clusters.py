@@ -21,7 +21,7 @@ from benchmarks.measure import Run, Series, process
 
 TESTS = Path(__file__).resolve().parent.parent / "tests"
 CA = TESTS / "unit/status/tls/ca.pem"
-RECORDING = TESTS / "unit/status/recordings/chat-verified-raw-1.10.1.json"
+RECORDING = TESTS / "unit/status/recordings/good-1.10.1.json"
 LIMIT = 2.0
 """Seconds for each cluster where one hangs; what is measured is what comes on top."""
 
@@ -66,6 +66,7 @@ def look(url: str, clusters: int, hanging: int, limit: float) -> float:
     """Seconds of reading; SystemExit if a cluster is not seen as it should be."""
     from msgspec import convert
 
+    from benchmarks.status import last
     from canaryfleet.engines.argo_rollouts.observe import observe, reads
     from canaryfleet.models.base import API_VERSION
     from canaryfleet.models.cluster import Access, Cluster, ClusterMetadata
@@ -73,7 +74,7 @@ def look(url: str, clusters: int, hanging: int, limit: float) -> float:
     from canaryfleet.sources import Question, Target
     from canaryfleet.sources.kubernetes import Kubernetes
 
-    subject = convert(json.loads(RECORDING.read_text())["subject"], Subject)
+    subject = convert(last(RECORDING)["subject"], Subject)
     question = Question(subject.app, subject.namespace, reads(subject))
     names = [f"cluster-{number}" for number in range(clusters)]
     with tempfile.NamedTemporaryFile("w") as file:

@@ -26,22 +26,19 @@ from canaryfleet.models.observation import Look, Sighting
 from canaryfleet.sources import Target, snapshot
 from canaryfleet.sources.simulation import Simulation
 
-RECORDING = (
-    Path(__file__).parent.parent
-    / "tests"
-    / "unit"
-    / "status"
-    / "recordings"
-    / "chat-verified-raw-1.10.1.json"
-)
+TESTS = Path(__file__).resolve().parent.parent / "tests"
+RECORDING = TESTS / "unit/status/recordings/good-1.10.1.json"
 APP = "chat"
+sys.path.insert(0, str(TESTS))
+from recordings import last  # noqa: E402  (how recordings are read is said once, beside the tests that replay them)
+
 SEEN = "seen.json"
 BEFORE = "1.0.0-000000000000"
 
 
 def make(root: Path, clusters: int) -> None:
     """One app with a release on so many clusters, and a snapshot of them all."""
-    recorded = json.loads(RECORDING.read_text("utf-8"))
+    recorded = last(RECORDING)
     release, names = recorded["release"], [cluster_name(number) for number in range(clusters)]
     pod = next(iter(release["clusters"].values()))
     release["clusters"] = dict.fromkeys(names, pod)
@@ -70,7 +67,7 @@ class Copies:
     """A source that sees the recorded cluster everywhere."""
 
     def __init__(self) -> None:
-        sighting: dict[str, Any] = json.loads(RECORDING.read_text("utf-8"))["sightings"][0]
+        sighting: dict[str, Any] = last(RECORDING)["sightings"][0]
         self._identity, self._look = sighting["identity"], sighting["apps"][0]
         self._raw = json.dumps(self._look["answers"]).encode()
         self._name = f'"{sighting["cluster"]}"'.encode()

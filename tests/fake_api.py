@@ -152,7 +152,9 @@ def _tls(certificate: str, clients: bool) -> ssl.SSLContext:
 
 def recorded(file: str) -> Answer:
     """What a recording says of its app, to whoever asks; below `/hang` nothing, for ever."""
-    found = json.loads(Path(file).read_text())["sightings"][0]["apps"][0]
+    from recordings import last
+
+    found = last(Path(file))["sightings"][0]["apps"][0]
     answers = {
         read["metadata"]["name"] if read["kind"] == "Rollout" else name.lower(): ok(read)
         for name, read in found["answers"].items()

@@ -85,6 +85,21 @@ def read(path: Path) -> Recording:
     return Recording(about, tuple(_decoded(lines)))
 
 
+def last(path: Path) -> Object:
+    """The last reading of a scenario as plain data: `release`, `subject`, and the one of `sightings`."""
+    recording = read(path)
+    *_, (event, state) = recording.states()
+    release = recording.release(recording.about["applied"][-1]["release"])
+    subject = recording.subject(release)
+    found = {
+        "release": recording.about["releases"][release.id],
+        "subject": subject,
+        "sightings": [recording.sighting(subject, state, event.at)],
+    }
+    plain: Object = msgspec.to_builtins(found)
+    return plain
+
+
 def write(path: Path, recording: Recording) -> None:
     """Write a recording: a line for what it is about, and one for each event."""
     lines = [recording.about, *_encoded(recording.events)]

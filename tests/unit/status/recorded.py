@@ -20,8 +20,7 @@ from canaryfleet.models.release import Release
 from canaryfleet.verdict import Expected, judge
 
 FOLDER = Path(__file__).parent / "recordings"
-# One reading in a form of its own, for benchmarks/ alone.
-FILES = [path for path in sorted(FOLDER.glob("*.json")) if path.stem != "chat-verified-raw-1.10.1"]
+FILES = sorted(FOLDER.glob("*.json"))
 
 
 class Recording(NamedTuple):
