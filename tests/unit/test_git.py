@@ -262,7 +262,7 @@ def test_what_it_was_given_is_in_no_error(root: Path) -> None:
         "GIT_CONFIG_KEY_0": "core.abbrev",
         "GIT_CONFIG_VALUE_0": f"Basic {secret}",
     }
-    with pytest.raises(Problems, match="core.abbrev") as caught:
+    with pytest.raises(Problems, match=r"core\.abbrev") as caught:
         run(root, ["log", "-1"], environment=given)
     assert secret not in str(caught.value)
 
