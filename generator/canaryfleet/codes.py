@@ -101,7 +101,7 @@ OWN: dict[str, str] = {
     "CF182": "a shallow clone where history is evidence",
     "CF183": "a record that can't be read, or is not what its hash says",
     "CF184": "a decision that can't be carried out",
-    "CF185": "a pull request that would break a limit",
+    "CF185": "a number that is no open pull request",
     "CF186": "nobody could be told",
 }
 CODES: dict[str, str] = OWN | ENGINE

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from msgspec.structs import replace
 
 from canaryfleet import commits, git, landing, limits, repo
+from canaryfleet.errors import Place, problem
 from canaryfleet.models.decision import Code, Pointed, Reason, Situation
 from canaryfleet.models.forge import CommitStatus, PullRequest
 from canaryfleet.overlay import Pointer, pointer
@@ -55,6 +56,9 @@ def every(bot: Bot, numbers: Iterable[int] = ()) -> list[Judged]:
         branch = sight.ground.fleet.defaultBranch
         pulls = [item for item in bot.forge.everybody() if item.base == branch]
         chosen = [item for item in pulls if not wanted or item.number in wanted]
+        for number in sorted(wanted - {item.number for item in chosen}):
+            what = f"there is no open pull request {number} into {branch}"
+            raise problem(Place("."), "CF185", what, "leave the number out to judge all that are open")
         found = [_pull(bot, sight, item) for item in chosen]
     for item in found:
         bot.forge.status(item.head, item.status)

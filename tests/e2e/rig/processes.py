@@ -1,11 +1,12 @@
 """Starting programs with a log file each, and ending exactly those again."""
 
+import contextlib
 import os
 import resource
 import signal
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from shutil import which
@@ -77,22 +78,44 @@ def run(
 
 def run_family(argv: Argv, cwd: Path, env: Mapping[str, str]) -> str:
     """`run` for a program that starts others (compilers): when this is interrupted, all of them end."""
-    with subprocess.Popen(
-        [*die_with_parent(), *map(str, argv)],
-        cwd=cwd,
-        env={**os.environ, **env},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    ) as child:
-        try:
-            stdout, stderr = child.communicate()
-        except BaseException:
+    child: subprocess.Popen[str] | None = None
+    try:
+        with _later():
+            child = subprocess.Popen(
+                [*die_with_parent(), *map(str, argv)],
+                cwd=cwd,
+                env={**os.environ, **env},
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+                start_new_session=True,
+            )
+        stdout, stderr = child.communicate()
+    except BaseException:
+        if child is not None:
             os.killpg(child.pid, signal.SIGKILL)
-            raise
+            child.communicate()
+        raise
     return _printed(argv, child.returncode, stdout, stderr)
+
+
+@contextlib.contextmanager
+def _later() -> Iterator[None]:
+    """A signal that comes meanwhile is heeded at the end: a child that nobody knows yet would go on for ever."""
+    came: list[int] = []
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    known = {number: signal.getsignal(number) for number in numbers}
+    heeded = {number: handler for number, handler in known.items() if callable(handler)}
+    for number in heeded:
+        signal.signal(number, lambda number, _: came.append(number))
+    try:
+        yield
+    finally:
+        for number, handler in heeded.items():
+            signal.signal(number, handler)
+    if came:
+        heeded[signal.Signals(came[0])](came[0], None)
 
 
 def _printed(argv: Argv, code: int, stdout: str, stderr: str) -> str:

@@ -7,6 +7,7 @@ import pytest
 import yaml
 
 from canaryfleet import gate
+from canaryfleet.errors import Problems
 from canaryfleet.gate import CONTEXT, Judged
 from canaryfleet.overlay import pointer
 from story import Story
@@ -173,3 +174,8 @@ def test_it_is_judged_anew_as_time_passes(story: Story) -> None:
     story.sync()
     story.now += timedelta(minutes=30)
     assert judged(story, number).status.state == "success"
+
+
+def test_a_number_that_is_none_is_said(story: Story) -> None:
+    with pytest.raises(Problems, match="no open pull request 77"):
+        gate.every(story.bot(), [77])
