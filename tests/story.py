@@ -29,7 +29,7 @@ from canaryfleet.sight import Bot
 BEGIN = datetime(2026, 11, 16, 8, tzinfo=UTC)  # a Monday
 HEAD = {"apiVersion": "canaryfleet.dev/v1alpha1"}
 CLUSTERS = ("one", "two", "three")
-WAVES = [
+WAVES: list[dict[str, Any]] = [
     {"name": "first", "clusters": ["one"], "minSuccessTime": "10m"},
     {"name": "rest", "maxConcurrency": 1},
 ]
@@ -41,8 +41,10 @@ class Story:
 
     app = "chat"
 
-    def __init__(self, folder: Path, waves: list[dict[str, Any]] | None = None, **spec: Any) -> None:
-        self.now = BEGIN
+    def __init__(
+        self, folder: Path, waves: list[dict[str, Any]] | None = None, begin: datetime = BEGIN, **spec: Any
+    ) -> None:
+        self.now = begin
         self._at(folder)
         self.moods: dict[str, str] = {}
         """How a version's requests turn out, if not well."""
@@ -58,7 +60,7 @@ class Story:
         self.spec = _spec(self.app, waves or WAVES) | spec
         self.release("1.0.0")
         self.git("clone", "-q", str(self.bare), str(self.clone), at=folder)
-        self.forge = Local(self.bare, self.clock)
+        self.forge: Any = Local(self.bare, self.clock)
         self.box = Sandbox(self.clock, self._behave)
 
     def _at(self, folder: Path) -> None:

@@ -28,6 +28,8 @@ NEEDED = {
     "openssl": "apt-get update && apt-get install openssl",
     "git": "apt-get update && apt-get install git",
     "ssh-keygen": "apt-get update && apt-get install openssh-client",
+    "gcc": "apt-get update && apt-get install gcc libc6-dev",
+    "setpriv": "apt-get update && apt-get install util-linux",
 }
 BUILD_FLAGS = ("-trimpath", "-ldflags=-s -w")
 
@@ -41,8 +43,6 @@ class Tool:
     package: str
     tags: str = ""
     """Build tags; with C, since what asks for them (SQLite) is written in it."""
-    asked: bool = False
-    """Built only when it is named: no test needs it."""
 
 
 TOOLS = (
@@ -67,11 +67,11 @@ TOOLS = (
     ),
     Tool("pilot-discovery", "istio", "istio.io/istio/pilot/cmd/pilot-discovery"),
     Tool("istioctl", "istio", "istio.io/istio/istioctl/cmd/istioctl"),
-    Tool("gitea", "gitea", "code.gitea.io/gitea", "sqlite sqlite_unlock_notify", asked=True),
+    Tool("gitea", "gitea", "code.gitea.io/gitea", "sqlite sqlite_unlock_notify"),
 )
 
 
-GO_VERSION = (1, 26, 1)
+GO_VERSION = (1, 26, 2)
 """What the modules' go.mod ask for (but that of Gitea, which no test needs)."""
 
 

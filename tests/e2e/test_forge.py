@@ -1,0 +1,185 @@
+"""The bot on a real Gitea, with people who work there; the clusters are simulated, and time is the story's."""
+
+import base64
+import json
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rig.gitea import Gitea
+from rig.processes import Supervisor
+from rig.waiting import wait_until
+
+from canaryfleet import gate
+from canaryfleet.forges import gitea
+from canaryfleet.gate import CONTEXT
+from canaryfleet.landing import PREFIX
+from canaryfleet.models.fleet import Forge as Settings
+from canaryfleet.reconcile import Report
+from story import CLUSTERS, Story
+
+REPOSITORY = "acme/fleet"
+WAVES: list[dict[str, Any]] = [
+    {"name": "first", "clusters": ["one"], "minSuccessTime": "10m"},
+    {"name": "rest", "approval": "required"},
+]
+READY = 30.0
+
+
+class Person:
+    """Somebody with a token."""
+
+    def __init__(self, server: Gitea, name: str, *, admin: bool = False) -> None:
+        self.name, self.url, self.token = name, server.url, server.user(name, admin=admin)
+
+    def ask(self, method: str, path: str, body: object = None) -> Any:
+        """An answer of the API, decoded; RuntimeError with what Gitea said."""
+        request = urllib.request.Request(f"{self.url}/api/v1{path}", method=method)
+        request.add_header("Authorization", f"token {self.token}")
+        request.add_header("Content-Type", "application/json")
+        try:
+            with urllib.request.urlopen(request, json.dumps(body).encode() if body else None) as answer:
+                text = answer.read()
+        except urllib.error.HTTPError as error:
+            raise RuntimeError(f"{method} {path}: {error.code} {error.read()!r}") from None
+        return json.loads(text) if text else None
+
+    def pulls(self, state: str) -> list[dict[str, Any]]:
+        """Pull requests, newest first."""
+        found: list[dict[str, Any]] = self.ask("GET", f"/repos/{REPOSITORY}/pulls?state={state}")
+        return found
+
+
+class Hosted(Story):
+    """A story whose repository and pull requests are on a Gitea. It begins now: a forge has a clock of its own."""
+
+    def __init__(self, folder: Path, server: Gitea) -> None:
+        super().__init__(folder, WAVES, begin=datetime.now(UTC).replace(microsecond=0))
+        self.ann, bot = Person(server, "ann", admin=True), Person(server, "canaryfleet")
+        self.ann.ask("POST", "/orgs", {"username": "acme"})
+        self.ann.ask("POST", "/orgs/acme/repos", {"name": "fleet", "default_branch": "main"})
+        self.ann.ask("PUT", f"/repos/{REPOSITORY}/collaborators/{bot.name}", {"permission": "write"})
+        for clone in (self.people, self.clone):
+            self.git("remote", "set-url", "origin", f"{server.url}/{REPOSITORY}.git", at=clone)
+        known = base64.b64encode(f"ann:{self.ann.token}".encode()).decode()
+        self.git("config", f"http.{server.url}/.extraHeader", f"Authorization: Basic {known}")
+        self.git("push", "-q", "origin", "HEAD:main")
+        wait_until(
+            lambda: not self.ann.ask("GET", f"/repos/{REPOSITORY}")["empty"], "Gitea has seen the push", READY
+        )
+        settings = Settings(type="gitea", repository=REPOSITORY, url=f"{server.url}/api/v1")
+        self.forge = gitea.connect(settings, str(self.clone), {"CANARYFLEET_GITEA_TOKEN": bot.token})
+
+    def main(self) -> str:
+        """The commit of main, as the server has it."""
+        return self.git("ls-remote", "origin", "main").split()[0]
+
+    def log(self) -> list[str]:
+        """The subjects of main, oldest first."""
+        self.pull()
+        return self.git("log", "--reverse", "--format=%s", "main").splitlines()
+
+    def approve(self) -> None:
+        """Ann approves what is open, at its head."""
+        for pull in self.ann.pulls("open"):
+            review = {"event": "APPROVED", "body": "go", "commit_id": pull["head"]["sha"]}
+            self.ann.ask("POST", f"/repos/{REPOSITORY}/pulls/{pull['number']}/reviews", review)
+
+
+@pytest.fixture
+def story(tmp_path: Path) -> Iterator[Hosted]:
+    """A repository on a Gitea of its own, with the first release of an app on main."""
+    supervisor = Supervisor(tmp_path / "logs")
+    server: Gitea | None = None
+    try:
+        server = Gitea.start(supervisor)
+        (tmp_path / "story").mkdir()
+        yield Hosted(tmp_path / "story", server)
+    finally:
+        supervisor.stop_all()
+        if server:
+            server.close()
+
+
+def codes(report: Report) -> list[str]:
+    """Why it decided so."""
+    assert report.outcome.problem is None
+    assert report.outcome.decision is not None
+    return [reason.code for reason in report.outcome.decision.reasons]
+
+
+def everywhere(story: Hosted) -> None:
+    """1.0.0 goes its way, with Ann's approval of the last wave."""
+    asked = [report for report in story.until_rest(each=story.approve) if "approval-missing" in codes(report)]
+    assert asked, "nobody was asked"
+    assert story.versions() == dict.fromkeys(CLUSTERS, "1.0.0")
+
+
+def test_releases_go_their_way_on_a_real_forge(story: Hosted) -> None:
+    everywhere(story)
+    first = [pull["title"] for pull in story.ann.pulls("closed") if pull["merged"]]
+    assert len(first) == 2
+    assert story.ann.pulls("open") == []
+
+    story.release("1.1.0")
+    report = story.turn()  # the first wave
+    assert [action.verb for action in report.outcome.actions] == ["opened", "merged"]
+    while "approval-missing" not in codes(report):
+        report = story.turn()
+    (pull,) = story.ann.pulls("open")
+    assert "1.1.0 to wave rest" in pull["title"]
+    assert pull["user"]["login"] == "canaryfleet"
+    story.ann.ask("PATCH", f"/repos/{REPOSITORY}/pulls/{pull['number']}", {"state": "closed"})
+    assert codes(story.turn())[0] == "declined"
+    assert story.ann.pulls("open") == []
+    assert story.versions()["two"] == "1.0.0"
+
+    story.moods["1.2.0"] = "bad"
+    story.release("1.2.0", onNewRelease="replace")  # else it would wait for what Ann has declined
+    story.until_rest(each=story.approve)
+    assert [subject for subject in story.log() if "1.2.0" in subject][-2:] == [
+        "chat: 1.2.0 to wave first (one)",
+        "chat: back from 1.2.0 on one",
+    ]
+    assert story.versions()["one"] == "1.1.0"  # which was proven there
+    assert codes(story.turn())[0] == "barred"
+
+
+def test_the_gate_marks_what_people_propose(story: Hosted) -> None:
+    everywhere(story)
+    story.release("1.1.0")
+    story.pull()
+    for number, (cluster, line, state) in enumerate(
+        [("one", "", "success"), ("two", "", "pending"), ("one", f"\n\n{PREFIX}Verdict: Verified", "failure")]
+    ):
+        head = propose(story, f"idea-{number}", cluster, line)
+        gate.every(story.bot())
+        said = story.ann.ask("GET", f"/repos/{REPOSITORY}/commits/{head}/status")
+        assert {item["context"]: item["status"] for item in said["statuses"]} == {CONTEXT: state}
+
+
+def propose(story: Hosted, branch: str, cluster: str, line: str) -> str:
+    """Ann proposes to point a cluster at the newest release by hand; the commit."""
+    candidate = (story.people / "overlays/chat/candidate.yaml").read_text()
+    new = candidate.partition("release: ")[2].split()[0].strip('"')
+    path = story.people / f"overlays/chat/clusters/{cluster}/kustomization.yaml"
+    text = path.read_text()
+    story.git("checkout", "-q", "-b", branch, "main")
+    path.write_text(text.replace(story_release(text), new))
+    story.git("add", "-A")
+    story.git("commit", "-q", "-m", f"point {cluster} by hand{line}")
+    story.git("push", "-q", "origin", branch)
+    head = story.git("rev-parse", "HEAD").strip()
+    story.git("checkout", "-q", "main")
+    body = {"title": branch, "head": branch, "base": "main"}
+    story.ann.ask("POST", f"/repos/{REPOSITORY}/pulls", body)
+    return head
+
+
+def story_release(overlay: str) -> str:
+    """The release that an overlay points at."""
+    return overlay.partition("../../releases/")[2].split()[0].partition("/")[0]
