@@ -4,6 +4,7 @@ One thread works and does nothing twice at once; what hangs is for whoever watch
 end is safe, since the next run goes on from what is there.
 """
 
+import contextlib
 import os
 import platform
 import random
@@ -13,7 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from socket import AF_INET, AF_INET6, socket
+from socket import AF_INET, AF_INET6, socket, socketpair
 from typing import Any, NamedTuple, Protocol
 
 from canaryfleet import __version__, exposition
@@ -397,17 +398,23 @@ def serve(
         where = f"{settings.host or '*'}:{settings.port}"
         raise UsageError(f"can't listen on {where}: {os.strerror(error.errno or 0)}") from None
     stop, died = threading.Event(), threading.Event()
-    worker = threading.Thread(target=_forever, args=(loop, stop, died), name="canaryfleet-loop", daemon=True)
-    before = {
-        number: signal.signal(number, lambda *_: stop.set()) for number in (signal.SIGTERM, signal.SIGINT)
-    }
+    # A handler may interrupt whoever holds the lock that `stop.set` needs: so it does nothing, and Python itself
+    # writes to a socket, which the main thread waits for.
+    ended, tell_end = socketpair()
+    tell_end.setblocking(False)
+    woken = signal.set_wakeup_fd(tell_end.fileno(), warn_on_full_buffer=False)
+    before = {number: signal.signal(number, lambda *_: None) for number in (signal.SIGTERM, signal.SIGINT)}
+    worker = threading.Thread(
+        target=_forever, args=(loop, stop, died, tell_end), name="canaryfleet-loop", daemon=True
+    )
     try:
         threading.Thread(target=server.serve_forever, name="canaryfleet-http", daemon=True).start()
         if sharing:
             sharing.start()
         journal.say("info", "started", version=__version__, port=server.server_port)
         worker.start()
-        stop.wait()
+        ended.recv(1)
+        stop.set()
         journal.say("info", "stopping")
         worker.join(settings.grace)
         if sharing and not worker.is_alive():
@@ -419,10 +426,14 @@ def serve(
         server.server_close()
         for number, handler in before.items():
             signal.signal(number, handler)
+        signal.set_wakeup_fd(woken)
+        ended.close()
+        if not worker.is_alive():
+            tell_end.close()
     return EXIT_BUG if died.is_set() else EXIT_OK
 
 
-def _forever(loop: Loop, stop: threading.Event, died: threading.Event) -> None:
+def _forever(loop: Loop, stop: threading.Event, died: threading.Event, tell_end: socket) -> None:
     try:
         while not stop.is_set():
             stop.wait(loop.turn())
@@ -432,3 +443,5 @@ def _forever(loop: Loop, stop: threading.Event, died: threading.Event) -> None:
         raise SystemExit from None
     finally:
         stop.set()
+        with contextlib.suppress(OSError):  # full: somebody has told already
+            tell_end.send(b"0")

@@ -423,6 +423,15 @@ def program(what: str) -> "subprocess.Popen[str]":
     return subprocess.Popen([sys.executable, "-c", PROGRAM, what], env=environment, text=True, **pipes)
 
 
+def ended(process: "subprocess.Popen[str]") -> tuple[str, str]:
+    """What it said until its end, which has to come."""
+    try:
+        return process.communicate(timeout=60)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        raise
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_it_after_the_present_step(number: signal.Signals) -> None:
     with program("work") as process:
@@ -432,7 +441,7 @@ def test_a_signal_ends_it_after_the_present_step(number: signal.Signals) -> None
         process.send_signal(number)
         process.stdin.write("\n")
         process.stdin.flush()
-        out, err = process.communicate(timeout=30)
+        out, err = ended(process)
     assert process.returncode == 0
     assert out.split("\n")[:2] == ["close", "code 0"]
     events = [json.loads(line)["event"] for line in err.splitlines()]
@@ -447,7 +456,7 @@ def test_a_step_that_hangs_is_left_behind_with_its_lease() -> None:
         assert process.stdout
         assert [process.stdout.readline().strip() for _ in range(2)] == ["start", "began"]
         process.send_signal(signal.SIGTERM)
-        out, err = process.communicate(timeout=30)
+        out, err = ended(process)
     assert process.returncode == 0
     assert "close" not in out
     assert json.loads(err.splitlines()[-1])["abandoned"] is True
@@ -455,7 +464,7 @@ def test_a_step_that_hangs_is_left_behind_with_its_lease() -> None:
 
 def test_a_loop_that_dies_ends_the_process_as_a_bug() -> None:
     with program("die") as process:
-        out, err = process.communicate(timeout=30)
+        out, err = ended(process)
     assert process.returncode == 3
     assert "code 3" in out
     assert "SystemExit" in err
