@@ -26,7 +26,8 @@ from typing import Literal, NamedTuple, TypeVar
 
 from msgspec.structs import replace
 
-from canaryfleet import commits, content, git, landing, limits, overlay, schedule
+from canaryfleet import after, commits, content, git, landing, limits, schedule
+from canaryfleet.after import LARGEST, After
 from canaryfleet.backward import what_is_barred
 from canaryfleet.commits import TRACKED
 from canaryfleet.decode import decode
@@ -44,7 +45,6 @@ from canaryfleet.syntax import parse
 
 T = TypeVar("T")
 FORGOTTEN = timedelta(hours=1)  # since when a branch without a pull request is nobody's
-LARGEST = 1 << 20
 
 
 class Words(NamedTuple):
@@ -419,30 +419,22 @@ def _judge(
         raise _Refused("other-content", "merging its branch would change something else than was decided")
     if decision.kind == "Rollback":
         return
-    after, releases = _pointers(means.root, decision.app, merged), _releases(means.root, decision.app, merged)
-    there = {name: facts for name, facts in situation.releases.items() if name in releases}
-    broken = limits.broken(situation, after, there)
+    found = after.read(means.root, merged, decision.app)
+    pointers = _pointed(found)
+    there = {name: facts for name, facts in situation.releases.items() if name in found.releases}
+    broken = limits.broken(situation, pointers, there)
     if broken:
         raise _Refused("breaks-limit", "; ".join(item.message for item in broken))
 
 
-def _pointers(root: str, app: str, tree: str) -> dict[str, Pointed]:
-    """What the overlays of an app say in a tree. Raises _Refused for one that says nothing."""
-    files = git.tree_files(root, tree, f"{OVERLAYS}/{app}/clusters")
-    blobs = {path.split("/")[3]: id for path, id in files.items() if path.endswith("/kustomization.yaml")}
-    data = git.blobs(root, set(blobs.values()), LARGEST)
-    found: dict[str, Pointed] = {}
-    for cluster, blob in blobs.items():
-        pointer = overlay.pointer(data.get(blob, b""))
+def _pointed(found: After) -> dict[str, Pointed]:
+    """What the overlays say. Raises _Refused for one that says nothing."""
+    pointers: dict[str, Pointed] = {}
+    for cluster, pointer in found.pointers.items():
         if pointer is None:
             raise _Refused("breaks-limit", f"the overlay of {cluster} would point at no release")
-        found[cluster] = Pointed(release=pointer.release, fallback=pointer.fallback)
-    return found
-
-
-def _releases(root: str, app: str, tree: str) -> set[str]:
-    files = git.tree_files(root, tree, f"{OVERLAYS}/{app}/releases")
-    return {names[3] for path in files if (names := path.split("/"))[4:] == ["release.yaml"]}
+        pointers[cluster] = Pointed(release=pointer.release, fallback=pointer.fallback)
+    return pointers
 
 
 def _keep_record(run: _Run, request: PullRequest, words: Words) -> None:

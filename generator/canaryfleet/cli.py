@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from canaryfleet.models.status import Status
     from canaryfleet.overlay import Pointer
     from canaryfleet.render import Known, Rendering, Waiting
+    from canaryfleet.sight import Bot
     from canaryfleet.sources import Source
     from canaryfleet.status import Plan
 
@@ -105,6 +106,12 @@ def _parser(command: str, description: str, *, output: bool = True) -> "Argument
             "--output", choices=("text", "json"), default="text", help="how to print the result"
         )
     return parser
+
+
+def _add_timeout(parser: "ArgumentParser") -> None:
+    parser.add_argument(
+        "--timeout", default="10s", metavar="TIME", help="limit for each cluster by itself (default: 10s)"
+    )
 
 
 def _parse(parser: "ArgumentParser", given: list[str]) -> "Namespace":
@@ -383,9 +390,7 @@ def _status(given: list[str]) -> int:
     parser.add_argument(
         "--every", default="5s", metavar="TIME", help="with --watch: time between looks (default: 5s)"
     )
-    parser.add_argument(
-        "--timeout", default="10s", metavar="TIME", help="limit for each cluster by itself (default: 10s)"
-    )
+    _add_timeout(parser)
     parser.add_argument("--record", metavar="FILE", help="write what was seen to a file, without secrets")
     parser.add_argument("--snapshot", metavar="FILE", help="judge a recorded file instead of the clusters")
     parser.add_argument(
@@ -518,6 +523,14 @@ def _report(given: list[str]) -> int:
     return _exit(found.findings)
 
 
+def _bot(options: "Namespace") -> "Bot":
+    """The bot of the clone that the options name."""
+    from canaryfleet import bot
+
+    tree = _tree(options.root)
+    return bot.make(tree, _source(None, tree.root), _seconds(options.timeout, "--timeout"))
+
+
 def _reconcile(given: list[str]) -> int:
     parser = _parser(
         "reconcile",
@@ -542,16 +555,13 @@ def _reconcile(given: list[str]) -> int:
     parser.add_argument(
         "--lease", action="store_true", help="with --watch, in a cluster: share the apps among replicas"
     )
-    parser.add_argument(
-        "--timeout", default="10s", metavar="TIME", help="limit for each cluster by itself (default: 10s)"
-    )
+    _add_timeout(parser)
     options = _parse(parser, given)
     if options.watch and options.output == "json":
         raise UsageError("--watch writes a log of JSON lines, and goes with no --output json")
     from canaryfleet import bot
 
-    tree = _tree(options.root)
-    made = bot.make(tree, _source(None, tree.root), _seconds(options.timeout, "--timeout"))
+    made = _bot(options)
     if options.watch:
         every = _seconds(options.every, "--every")
         return bot.run_forever(made, options.apps, every=every, listen=options.listen, lease=options.lease)
@@ -563,14 +573,11 @@ def _gate(given: list[str]) -> int:
         "gate", "Judge open pull requests by the tree that merging them would produce, and mark their heads."
     )
     parser.add_argument("numbers", nargs="*", type=int, metavar="NUMBER", help="only these pull requests")
-    parser.add_argument(
-        "--timeout", default="10s", metavar="TIME", help="limit for each cluster by itself (default: 10s)"
-    )
+    _add_timeout(parser)
     options = _parse(parser, given)
     from canaryfleet import bot
 
-    tree = _tree(options.root)
-    made = bot.make(tree, _source(None, tree.root), _seconds(options.timeout, "--timeout"))
+    made = _bot(options)
     return bot.run_gate(made, options.numbers, as_json=options.output == "json")
 
 

@@ -9,16 +9,14 @@ from typing import NamedTuple
 
 from msgspec.structs import replace
 
-from canaryfleet import commits, git, landing, limits, repo
+from canaryfleet import after, commits, git, landing, limits, repo
 from canaryfleet.errors import Place, problem
 from canaryfleet.models.decision import Code, Pointed, Reason, Situation
 from canaryfleet.models.forge import CommitStatus, PullRequest
-from canaryfleet.overlay import Pointer, pointer
 from canaryfleet.sight import Bot, Sight, look
 
 CONTEXT = "canaryfleet/limits"
 LONGEST = 140  # characters that a forge shows
-LARGEST = 1 << 20
 # What only has to be waited for; anything else has to be changed.
 PASSING: frozenset[Code] = limits.LIVE | {
     "wave-incomplete", "under-way", "max-concurrency", "max-canaries", "capacity", "max-failures",
@@ -93,15 +91,15 @@ def judge(root: str, sight: Sight, head: str) -> dict[str, list[Reason]]:
 
 def _app(root: str, situation: Situation | None, merged: str, app: str) -> Iterator[Reason]:
     """One app whose generated files change."""
-    after = _read(root, merged, app)
-    lost = tuple(sorted(name for name, found in after.pointers.items() if found is None))
+    found = after.read(root, merged, app)
+    lost = tuple(sorted(name for name, item in found.pointers.items() if item is None))
     if lost:
         what = "these overlays would point at no release"
         yield Reason(code="to-nothing", message=what, remedy="restore them from Git", clusters=lost)
     pointers = {
-        name: Pointed(release=found.release, fallback=found.fallback)
-        for name, found in after.pointers.items()
-        if found is not None
+        name: Pointed(release=item.release, fallback=item.fallback)
+        for name, item in found.pointers.items()
+        if item is not None
     }
     if situation is None:  # it is new: nothing but its own tree says anything about it
         if pointers:
@@ -109,11 +107,11 @@ def _app(root: str, situation: Situation | None, merged: str, app: str) -> Itera
         return
     fresh = {
         item.release for item in pointers.values() if item.release not in situation.releases
-    } & after.releases
+    } & found.releases
     unknown = [name for name, item in pointers.items() if item.release in fresh]
     if unknown:
         yield _unknown(next(iter(sorted(fresh))), unknown)
-    there = {id: facts for id, facts in situation.releases.items() if id in after.releases}
+    there = {id: facts for id, facts in situation.releases.items() if id in found.releases}
     judged = {name: item for name, item in pointers.items() if name not in unknown}
     before = {name: item for name, item in situation.pointers.items() if name not in unknown}
     yield from limits.broken(replace(situation, pointers=before), judged, there)
@@ -123,30 +121,6 @@ def _unknown(release: str, clusters: list[str]) -> Reason:
     what = f"{release} is new with it, and clusters would be pointed at it at once"
     remedy = "merge the release first; its waves, its limits and its proof are read from the default branch"
     return Reason(code="no-release", message=what, remedy=remedy, clusters=tuple(clusters))
-
-
-class _After(NamedTuple):
-    """The pointers and the releases of an app in a tree; None: an overlay that points nowhere."""
-
-    pointers: Mapping[str, Pointer | None]
-    releases: frozenset[str]
-
-
-def _read(root: str, tree: str, app: str) -> _After:
-    names = git.tree_files(root, tree, f"{repo.OVERLAYS}/{app}")
-    parts = [(path.split("/")[2:], blob) for path, blob in names.items()]
-    overlays = {
-        words[1]: blob
-        for words, blob in parts
-        if len(words) == 3 and (words[0], words[2]) == ("clusters", "kustomization.yaml")
-    }
-    releases = frozenset(
-        words[1]
-        for words, _ in parts
-        if len(words) == 3 and (words[0], words[2]) == ("releases", "release.yaml")
-    )
-    content = git.blobs(root, set(overlays.values()), LARGEST)
-    return _After({name: pointer(content.get(blob, b"")) for name, blob in overlays.items()}, releases)
 
 
 def _forged(root: str, base: str, pull: PullRequest) -> list[Reason]:
