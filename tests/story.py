@@ -92,9 +92,7 @@ class Story:
         self._write(f"specs/{self.app}/canary.yaml", self.spec)
         assert cli.main(["render", "--root", str(self.people)]) == 0
         self.commit(f"release {version}")
-        found = repo.candidate(Tree(self.people), self.app)
-        assert found is not None
-        return found
+        return self.candidate()
 
     def commit(self, subject: str) -> str:
         """Commit everything in the people's clone, and push it to main; the commit."""
@@ -103,6 +101,23 @@ class Story:
         self.git("pull", "-q", "--rebase", "origin", "main") if self._is_there() else None
         self.git("push", "-q", "origin", "HEAD:main")
         return self.git("rev-parse", "HEAD").strip()
+
+    def candidate(self) -> str:
+        """The release that the spec resolves to, in the people's clone."""
+        found = repo.candidate(Tree(self.people), self.app)
+        assert found is not None
+        return found
+
+    def overlay(self, cluster: str) -> Path:
+        """A cluster's overlay in the people's clone."""
+        return self.people / repo.overlay_path(self.app, cluster)
+
+    def repoint(self, cluster: str) -> None:
+        """Point a cluster at the candidate by hand, whatever its wave says; nothing is committed."""
+        path = self.overlay(cluster)
+        present = pointer(path.read_bytes())
+        assert present is not None
+        path.write_text(path.read_text().replace(present.release, self.candidate()))
 
     def approve(self) -> None:
         """Approve every open pull request of the bot at its head."""

@@ -164,12 +164,8 @@ def test_the_gate_marks_what_people_propose(story: Hosted) -> None:
 
 def propose(story: Hosted, branch: str, cluster: str, line: str) -> str:
     """Ann proposes to point a cluster at the newest release by hand; the commit."""
-    candidate = (story.people / "overlays/chat/candidate.yaml").read_text()
-    new = candidate.partition("release: ")[2].split()[0].strip('"')
-    path = story.people / f"overlays/chat/clusters/{cluster}/kustomization.yaml"
-    text = path.read_text()
     story.git("checkout", "-q", "-b", branch, "main")
-    path.write_text(text.replace(story_release(text), new))
+    story.repoint(cluster)
     story.git("add", "-A")
     story.git("commit", "-q", "-m", f"point {cluster} by hand{line}")
     story.git("push", "-q", "origin", branch)
@@ -178,8 +174,3 @@ def propose(story: Hosted, branch: str, cluster: str, line: str) -> str:
     body = {"title": branch, "head": branch, "base": "main"}
     story.ann.ask("POST", f"/repos/{REPOSITORY}/pulls", body)
     return head
-
-
-def story_release(overlay: str) -> str:
-    """The release that an overlay points at."""
-    return overlay.partition("../../releases/")[2].split()[0].partition("/")[0]

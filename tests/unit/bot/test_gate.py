@@ -4,12 +4,10 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-import yaml
 
 from canaryfleet import gate
 from canaryfleet.errors import Problems
 from canaryfleet.gate import CONTEXT, Judged
-from canaryfleet.overlay import pointer
 from story import Story
 
 
@@ -51,25 +49,6 @@ def codes(found: Judged) -> list[str]:
     return [reason.code for reasons in found.reasons.values() for reason in reasons]
 
 
-def overlay(story: Story, cluster: str) -> Path:
-    """A cluster's overlay in Ann's clone."""
-    return story.people / f"overlays/chat/clusters/{cluster}/kustomization.yaml"
-
-
-def repoint(story: Story, cluster: str) -> None:
-    """Point a cluster at 1.1.0 by hand, whatever its wave says."""
-    path = overlay(story, cluster)
-    present = pointer(path.read_bytes())
-    assert present is not None
-    path.write_text(path.read_text().replace(present.release, candidate(story)))
-
-
-def candidate(story: Story) -> str:
-    """The release that the spec resolves to."""
-    text = (story.people / "overlays/chat/candidate.yaml").read_text()
-    return str(yaml.safe_load(text)["release"])
-
-
 def test_a_change_of_words_breaks_nothing(story: Story) -> None:
     (story.people / "README.md").write_text("words\n")
     found = judged(story, propose(story))
@@ -77,12 +56,12 @@ def test_a_change_of_words_breaks_nothing(story: Story) -> None:
 
 
 def test_the_first_wave_may_be_pointed_by_hand(story: Story) -> None:
-    repoint(story, "one")
+    story.repoint("one")
     assert judged(story, propose(story)).status.state == "success"
 
 
 def test_a_later_wave_waits_for_the_first(story: Story) -> None:
-    repoint(story, "two")
+    story.repoint("two")
     found = judged(story, propose(story))
     assert found.status.state == "pending"
     assert "wave-incomplete" in codes(found)
@@ -95,7 +74,7 @@ def test_more_at_once_than_the_wave_allows_waits(story: Story) -> None:
     story.release("1.2.0", waves=[{"name": "all", "maxConcurrency": 1}])
     story.sync()
     for cluster in ("one", "two"):
-        repoint(story, cluster)
+        story.repoint(cluster)
     found = judged(story, propose(story))
     assert (found.status.state, codes(found)) == ("pending", ["max-concurrency"])
 
@@ -103,26 +82,26 @@ def test_more_at_once_than_the_wave_allows_waits(story: Story) -> None:
 def test_a_bar_is_a_no(story: Story) -> None:
     story.moods["1.1.0"] = "bad"
     story.until_rest()
-    repoint(story, "one")
+    story.repoint("one")
     found = judged(story, propose(story))
     assert (found.status.state, "barred" in codes(found)) == ("failure", True)
 
 
 def test_going_back_to_the_fallback_is_always_allowed(story: Story) -> None:
     story.moods["1.1.0"] = "bad"
-    before = overlay(story, "one").read_text()
+    before = story.overlay("one").read_text()
     story.run()
     story.pull()
-    assert "1.1.0" in overlay(story, "one").read_text()
-    overlay(story, "one").write_text(before)
+    assert "1.1.0" in story.overlay("one").read_text()
+    story.overlay("one").write_text(before)
     assert judged(story, propose(story)).status.state == "success"
 
 
 def test_a_pointer_to_nothing_and_a_lost_pointer_are_refused(story: Story) -> None:
     story.pull()
-    path = overlay(story, "one")
+    path = story.overlay("one")
     path.write_text(path.read_text().replace(story.pointers()["one"].release, "9.9.9-000000000000"))
-    overlay(story, "two").unlink()
+    story.overlay("two").unlink()
     found = judged(story, propose(story))
     assert found.status.state == "failure"
     assert {"to-nothing", "pointer-removed"} <= set(codes(found))
@@ -144,7 +123,7 @@ def test_a_release_can_not_be_new_and_pointed_at_in_one(story: Story) -> None:
     story.spec["version"] = "2.0.0"
     story._write("specs/chat/canary.yaml", story.spec)
     assert cli.main(["render", "--root", str(story.people)]) == 0
-    repoint(story, "one")
+    story.repoint("one")
     found = judged(story, propose(story))
     assert (found.status.state, codes(found)) == ("failure", ["no-release"])
 
@@ -167,7 +146,7 @@ def test_what_conflicts_can_not_be_judged(story: Story) -> None:
 
 
 def test_it_is_judged_anew_as_time_passes(story: Story) -> None:
-    repoint(story, "two")
+    story.repoint("two")
     number = propose(story)
     assert judged(story, number).status.state == "pending"
     story.run()  # the first wave gets 1.1.0, and proves it
