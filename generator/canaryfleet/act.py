@@ -114,7 +114,7 @@ class Means(NamedTuple):
 
 def prefix(app: str) -> str:
     """What the names of the bot's branches for an app begin with."""
-    return f"canaryfleet/{app}/"
+    return f"{landing.BRANCHES}{app}/"
 
 
 def branch_of(decision: Decision) -> str:

@@ -20,6 +20,7 @@ from canaryfleet.models.promotion import Bar
 
 AUTHOR = "canaryfleet"  # the bot's identity in Git: who else commits on its branches has touched them
 EMAIL = "canaryfleet@users.noreply.invalid"
+BRANCHES = "canaryfleet/"  # `canaryfleet/<app>/<key>`: the bot's
 PREFIX = "Canaryfleet-"
 WORD = f"{PREFIX}Decision: "
 LONGEST = 200_000  # characters; a rollback that ends and bars everything is far from it

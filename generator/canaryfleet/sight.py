@@ -10,13 +10,12 @@ from canaryfleet import commits, git, repo, situation
 from canaryfleet.errors import Place, problem
 from canaryfleet.files import Tree
 from canaryfleet.forges import Forge
+from canaryfleet.landing import BRANCHES
 from canaryfleet.models.decision import Situation
 from canaryfleet.models.forge import PullRequest
 from canaryfleet.nearest import nearest
 from canaryfleet.situation import Evidence, Ground
 from canaryfleet.sources import Source
-
-BRANCHES = "canaryfleet/"  # `canaryfleet/<app>/<key>`: the bot's
 
 
 def _now() -> datetime:

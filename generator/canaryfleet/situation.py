@@ -17,10 +17,11 @@ from msgspec.structs import replace
 
 from canaryfleet import git, history, past, pointing, presence, repo, standing, status, takes
 from canaryfleet.board import App
+from canaryfleet.commits import TRACKED
 from canaryfleet.errors import Finding, Place, Problems, problem
 from canaryfleet.files import Tree
 from canaryfleet.git import Logged
-from canaryfleet.landing import Landing
+from canaryfleet.landing import BRANCHES, Landing
 from canaryfleet.live import Settings
 from canaryfleet.live import resolve as live_settings
 from canaryfleet.manifests import Builder, Object, immutable
@@ -52,7 +53,7 @@ from canaryfleet.takes import Scale
 M = TypeVar("M")
 # The history is evidence, so nearly all of it is looked at; a bound there is, since everything has one.
 MOST = Most(commits=100_000, files=5_000_000, seconds=120.0)
-BRANCH = re.compile(r"canaryfleet/([^/]+)/([^/]+)")
+BRANCH = re.compile(rf"{BRANCHES}([^/]+)/([^/]+)")
 SHALLOW = "CF182"
 
 
@@ -412,9 +413,9 @@ def _requests(ground: Ground, found: Iterable[PullRequest], me: str) -> dict[str
     if not named:
         return {}
     root = ground.tree.root
-    tips = git.refs(root, "refs/remotes/origin/canaryfleet/")
+    tips = git.refs(root, TRACKED + BRANCHES)
     # What the forge says and what was fetched may differ for a moment: neither may have anything foreign.
-    heads = [{pull.head, tips.get(f"refs/remotes/origin/{pull.branch}", pull.head)} for pull, _, _ in named]
+    heads = [{pull.head, tips.get(TRACKED + pull.branch, pull.head)} for pull, _, _ in named]
     commits = git.show(root, chain.from_iterable(heads), below=ground.below)
     ahead = git.ahead(root, commits, [ground.commit, ground.ref])
     pointers = past.pointers_of(root, commits.values(), MOST.seconds)
