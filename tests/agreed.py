@@ -95,9 +95,9 @@ def truth(recording: Recording, moment: Moment) -> tuple[frozenset[str], str]:
     runs = _runs(state, release, status["currentPodHash"])
     bad = [run for run in runs if _phase(run) == "Failed" and not run["spec"].get("terminate")]
     if status.get("abort"):
-        return _aborted(state, status, bad)
+        return _aborted(state, status, bad, runs)
     if bad:
-        return frozenset(["Failed"]), "a run has failed"
+        return _failed(runs)
     if any(pause["reason"].startswith("Inconclusive") for pause in status.get("pauseConditions") or []):
         return frozenset(["Inconclusive"]), "it is paused for want of proof"
     if status.get("stableRS") != status["currentPodHash"] or status.get("phase") != "Healthy":
@@ -105,12 +105,30 @@ def truth(recording: Recording, moment: Moment) -> tuple[frozenset[str], str]:
     return _complete(recording, moment, rollout, runs)
 
 
-def _aborted(state: State, status: Object, bad: list[Object]) -> tuple[frozenset[str], str]:
+def _aborted(
+    state: State, status: Object, bad: list[Object], runs: list[Object]
+) -> tuple[frozenset[str], str]:
     if bad:
-        return frozenset(["Failed"]), "it is aborted, and a run has failed"
+        return _failed(runs)
     if _restarts(state, status["currentPodHash"]):
         return frozenset(["Inconclusive", "Failed"]), "it is aborted, and pods crash"
     return frozenset(["Inconclusive"]), "it is aborted, and no run has failed"
+
+
+def _failed(runs: list[Object]) -> tuple[frozenset[str], str]:
+    """A run has failed; what was measured of the stable version is a dry run."""
+    stable = [
+        measurement["phase"]
+        for run in runs
+        for item in run["status"].get("metricResults", [])
+        if item.get("dryRun")
+        for measurement in item["measurements"]
+    ]
+    if "Failed" not in stable:
+        return frozenset(["Failed"]), "a run has failed"
+    if set(stable) == {"Failed"}:
+        return frozenset(["Inconclusive"]), "a run has failed, and the stable version is as bad"
+    return frozenset(["Failed", "Inconclusive"]), "a run has failed, and the stable version was as bad once"
 
 
 def _complete(

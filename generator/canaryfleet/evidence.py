@@ -10,10 +10,11 @@ import operator
 import re
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
+from operator import itemgetter
 from typing import Literal, NamedTuple
 
 from canaryfleet.models.observation import Measured, Measurement, MetricEvidence, Run
-from canaryfleet.models.release import Release, ReleaseMetric
+from canaryfleet.models.release import GUARD, TWIN, Release, ReleaseMetric
 
 Word = Literal["good", "bad", "neither"]
 PHASES: dict[str, Word] = {"Successful": "good", "Failed": "bad"}
@@ -22,12 +23,11 @@ _NUMBER = r"[+-]?[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?"
 NUMBER = re.compile(rf"\[({_NUMBER})\]|\"?({_NUMBER})\"?")
 GO_STRUCTS = re.compile(r"\[\{[A-Za-z]\w*:")
 COMPARE: dict[str, Callable[[float, float], bool]] = {"<": operator.lt, ">": operator.gt}
-GUARD = "-guard"  # after a blue-green switch: the metric from the first second on, for proof of bad only
-STABLE = "-stable"  # the same of the stable version, measured beside it
 DRIFT = timedelta(seconds=5)  # objects are dated by API servers, what happens to them by the controller
 RESOLUTION = timedelta(
     seconds=1
 )  # of the difference of two timestamps of the cluster, which have whole seconds
+BESIDE = timedelta(minutes=10)  # what the stable version answered longer before or after says nothing
 
 
 class Contradiction(Exception):
@@ -229,15 +229,23 @@ def baked(judged: Judged, least: timedelta) -> bool:
     return judged.good and (alone or covered(judged) >= least)
 
 
-def stable_as_bad(run: Run, name: str, rule: Rule, since: datetime) -> bool:
-    """Whether the stable version, measured beside it as `<name>-stable`, was beyond the threshold too.
+def stable_as_bad(runs: Iterable[Run], name: str, rule: Rule, since: datetime) -> bool:
+    """Whether the stable version, measured beside the canary, was beyond the same threshold too.
 
-    `since`: when the canary was; the last number of the stable version before or after that counts.
+    `since`: when the canary was; the number of the stable version that is nearest in time counts. In the
+    bake it has no users any more, so nothing is measured of it.
     """
-    twin = next((item for item in run.metrics if item.name == name.removesuffix(GUARD) + STABLE), None)
-    times = [item for item in (twin.measurements if twin else ()) if item.began]
-    near = min(times, key=lambda item: abs((item.began or since) - since), default=None)
-    found = number(near.value) if near else None
+    twin = name.removesuffix(GUARD) + TWIN
+    times = [
+        (abs(item.began - since), item)
+        for run in runs
+        for metric in run.metrics
+        if metric.name == twin and metric.dryRun
+        for item in metric.measurements
+        if item.began
+    ]
+    far, near = min(times, key=itemgetter(0), default=(BESIDE, None))
+    found = number(near.value) if near and far < BESIDE else None
     return found is not None and rule.word(found) == "bad"
 
 

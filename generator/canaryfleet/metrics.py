@@ -11,11 +11,13 @@ from typing import Any, NamedTuple
 from canaryfleet import presets, thresholds
 from canaryfleet.errors import Issue
 from canaryfleet.models.canary import Analysis, Metric
+from canaryfleet.models.release import GUARD, TWIN
 from canaryfleet.thresholds import Bad, Condition
 from canaryfleet.variables import names, substitute
 
 STEPS, BACKGROUND, BAKE, PREVIEW = "steps", "background", "bake", "preview"
-ENGINE_VARIABLES = frozenset({"hash", "revision", "window", "cluster.name"})
+VERSION = frozenset({"hash", "revision"})  # variables that tell one version from another
+ENGINE_VARIABLES = VERSION | {"window", "cluster.name"}
 
 # Where each provider puts its number in `result`, and what says that there is one.
 # Read from metricproviders/*/ of Argo Rollouts; None: the spec has to say it in `value`.
@@ -87,6 +89,11 @@ class Measure(NamedTuple):
     during: tuple[str, ...]
     limits: Limits
 
+    @property
+    def tells_versions_apart(self) -> bool:
+        """Whether the same can be measured of another version, against a rollback threshold that suits both."""
+        return self.rollback is not None and not self.compared and bool(names(self.query) & VERSION)
+
 
 class Context(NamedTuple):
     """What a query may name of the app: all that is not known before the cluster."""
@@ -118,6 +125,7 @@ def resolve(analysis: Analysis, context: Context) -> Resolved:
         except Bad as bad:
             issues.append(bad.issue._replace(path=("metrics", index, *bad.issue.path)))
             continue
+        measures.append(measure)
         if measure.name in seen:
             issues.append(
                 Issue(
@@ -127,9 +135,22 @@ def resolve(analysis: Analysis, context: Context) -> Resolved:
                     "give one of them a `name`: the controller refuses two of a name",
                 )
             )
-        seen[measure.name] = index
-        measures.append(measure)
+        seen.setdefault(measure.name, index)
+    issues += _taken(seen)
     return Resolved(tuple(measures), tuple(issues))
+
+
+def _taken(named: dict[str, int]) -> Iterator[Issue]:
+    """Names that canaryfleet gives to what it measures beside another metric."""
+    for name, index in named.items():
+        for ending in (GUARD, TWIN):
+            if name.endswith(ending) and name.removesuffix(ending) in named:
+                yield Issue(
+                    ("metrics", index, "name"),
+                    "CF130",
+                    f"{name} is how canaryfleet calls what it measures beside {name.removesuffix(ending)}",
+                    "give it another `name`",
+                )
 
 
 def _measure(metric: Metric, analysis: Analysis, context: Context) -> Measure:
@@ -289,7 +310,7 @@ def _query(
         raise Bad(
             ("comparedTo",), "CF138", "after the switch nobody uses the stable version", "compare in a canary"
         )
-    if compared and not names(query) & {"hash", "revision"}:
+    if compared and not names(query) & VERSION:
         raise Bad(
             ("query",),
             "CF138",

@@ -351,7 +351,8 @@ def _measured_bad(case: Case) -> Said | None:
             said = (
                 f"{name} was {at.value}, and {item.rule.metric.rollback or 'failing'} is too bad ({run.name})"
             )
-            if at.ended and measures.stable_as_bad(run, name, item.rule, at.ended):
+            beside = [] if run.role == "bake" else case.attempt
+            if at.began and measures.stable_as_bad(beside, name, item.rule, at.began):
                 return Said("StableAsBad", said, at.ended, deciding=(run,))
             code = "BakeBeyondThreshold" if run.role == "bake" else "BeyondThreshold"
             return Said(code, said, at.ended, deciding=(run,))

@@ -41,9 +41,8 @@ def spec_of(made: Object, metric: str = "", **values: str) -> Object:
     if metric:
         spec["metrics"] = [one for one in spec["metrics"] if one["name"] == metric]
         assert spec["metrics"], metric
-        kept = f"^{metric}$"
-        retention = spec.get("measurementRetention", [])
-        spec["measurementRetention"] = [one for one in retention if one["metricName"] == kept]
+        for rules in ("measurementRetention", "dryRun"):  # a rule that matches nothing is an Error
+            spec[rules] = [one for one in spec.get(rules, []) if one["metricName"] == f"^{metric}$"]
     return spec
 
 

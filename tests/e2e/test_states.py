@@ -100,6 +100,19 @@ def test_a_bad_release_is_aborted_and_says_so_for_ever(app: App, record: Record)
     record(app, "bad-aborted")
 
 
+def test_a_bad_release_beside_a_stable_one_that_is_as_bad(app: App, record: Record) -> None:
+    """Half of the requests of either version fail: aborted, and the dry run of the stable version is as bad."""
+    app.serve(app.frozen(app.pointed), errors=0.5)
+    begun(app, errors=0.5)
+    app.until_aborted()
+    app.until_now(lambda: phase(app.rollout) == "Degraded" and canary_weight(app.rollout) == 0, "degraded")
+    results = [result for run in app.runs() for result in run["status"].get("metricResults", [])]
+    assert {m["phase"] for result in results if result.get("dryRun") for m in result["measurements"]} == {
+        "Failed"
+    }
+    record(app, "bad-beside-bad")
+
+
 def test_between_the_thresholds_the_canary_waits_for_a_person(app: App, record: Record) -> None:
     """2 % errors, between promote (1 %) and rollback (5 %): inconclusive, paused at the first weight."""
     begun(app, errors=0.02)

@@ -16,6 +16,7 @@ from support import PROPERTY
 SELF_JUDGING = {"job", "kayenta"}
 STAGES = {"steps", "background", "preview"}
 GUARD = "-guard"  # of a blue-green switch: it watches while the other metrics wait
+TWIN = "-stable"  # of the stable version, in a dry run
 ARGUMENT = re.compile(r"{{ *args\.([a-z0-9-]+) *}}")
 NOTHING: dict[str, list[Any]] = {
     "prometheus": [[]],
@@ -106,14 +107,23 @@ def analyses(generated: Generated) -> Iterator[tuple[str, Data]]:
 
 
 def metrics(generated: Generated) -> Iterator[tuple[str, Data, str, Data]]:
-    """Every generated metric that is judged: stage, metric, provider, and the metric of the spec."""
+    """Every generated metric that has conditions: stage, metric, provider, and the metric of the spec.
+
+    The stage of what is measured beside a metric of the spec is "guard" or "twin".
+    """
     written = {metric["name"]: metric for metric in generated.spec.get("analysis", {}).get("metrics", ())}
     for stage, analysis in analyses(generated):
         for metric in analysis["spec"]["metrics"]:
             (provider,) = metric["provider"]
-            name = metric["name"].removesuffix(GUARD)
+            name = asked(metric)
+            beside = {name: stage, name + GUARD: "guard", name + TWIN: "twin"}[metric["name"]]
             if provider not in SELF_JUDGING:
-                yield stage if name == metric["name"] else "guard", metric, provider, written[name]
+                yield beside, metric, provider, written[name]
+
+
+def asked(metric: Data) -> str:
+    """The name in the spec of what a generated metric is about."""
+    return str(metric["name"]).removesuffix(GUARD).removesuffix(TWIN)
 
 
 def number(metric: Data, text: str | float) -> float:
@@ -197,7 +207,7 @@ def test_every_metric_reads_its_own_secrets(generated: Generated) -> None:
         for metric in analysis["spec"]["metrics"]:
             used = {name for name in ARGUMENT.findall(json.dumps(metric)) if name.startswith("secret-")}
             found = [sources[name]["secretKeyRef"] for name in used]
-            wanted = written[metric["name"].removesuffix(GUARD)].get("secrets", {}).values()
+            wanted = written[asked(metric)].get("secrets", {}).values()
             assert found == [{"name": source["secret"], "key": source["key"]} for source in wanted]
 
 
@@ -235,8 +245,34 @@ def _references(value: Any) -> Iterator[Data]:
 
 @PROPERTY
 @given(projects())
+def test_what_is_measured_of_the_stable_version_is_a_dry_run_that_delays_nothing(
+    generated: Generated,
+) -> None:
+    for _, analysis in analyses(generated):
+        spec = analysis["spec"]
+        found = {metric["name"]: metric for metric in spec["metrics"]}
+        written = {metric["name"] for metric in generated.spec.get("analysis", {}).get("metrics", ())}
+        twins = found.keys() - written - {name + GUARD for name in written}
+        dry = {
+            name for rule in spec.get("dryRun", []) for name in found if re.search(rule["metricName"], name)
+        }
+        assert dry == twins
+        for name in twins:
+            own, twin = found[name.removesuffix(TWIN)], found[name]
+            query = twin["provider"]["prometheus"]["query"]
+            assert "canary-hash" not in query
+            assert '="{{args.revision}}"' not in query
+            assert own["interval"] == twin["interval"]
+            assert ("count" in twin) == ("count" in own)
+            assert twin.get("count", 0) <= own.get("consecutiveSuccessLimit", 0)
+
+
+@PROPERTY
+@given(projects())
 def test_steps_end_and_the_background_does_not(generated: Generated) -> None:
     for stage, metric, _, _ in metrics(generated):
+        if stage == "twin":
+            continue
         assert ("count" in metric) == (stage != "background")
         if stage != "background":
             assert metric["count"] >= metric["failureLimit"] + metric.get("consecutiveSuccessLimit", 0)

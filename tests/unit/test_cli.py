@@ -64,6 +64,9 @@ BAD_SPECS = [
     ("@sha256:", ":latest #", "CF117", "not pinned"),
     ("[ap-southeast-2a]", "[ap-southeast-2]", "CF104", "did you mean"),
     ("$(selector)", "$(selectr)", "CF139", "did you mean"),
+    ("name: tool-errors", "name: istio-error-rate", "CF130", "a second metric"),
+    ("name: tool-errors", "name: istio-error-rate-stable", "CF130", "is how canaryfleet calls"),
+    ("name: tool-errors", "name: istio-error-rate-guard", "CF130", "is how canaryfleet calls"),
     ("error_type!=", "a={{args.x}},error_type!=", "CF139", "begins an argument"),
 ]
 

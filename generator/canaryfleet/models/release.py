@@ -6,6 +6,10 @@ from msgspec import Meta
 
 from canaryfleet.models.base import ApiVersion, CountOrPercent, Duration, Labels, Model
 
+# What is measured beside a metric has its name with an ending.
+GUARD = "-guard"  # after a blue-green switch: the same from the first second on, for proof of bad only
+TWIN = "-stable"  # the same of the stable version, in a dry run
+
 
 class ReleaseMetadata(Model, frozen=True, kw_only=True):
     """The app that the release is of."""

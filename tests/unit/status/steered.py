@@ -28,6 +28,7 @@ PATIENCE = timedelta(minutes=3)  # until then the simulation has to come to wher
 # How the second version behaves; what is not here is good.
 BEHAVIOURS: dict[str, Behaviour] = {
     "bad-aborted": Behaviour(mood="bad"),
+    "bad-beside-bad": Behaviour(mood="badEverywhere"),
     "aborted-then-reverted": Behaviour(mood="bad"),
     "inconclusive": Behaviour(mood="between"),
     "too-few-samples": Behaviour(mood="few"),

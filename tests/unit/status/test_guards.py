@@ -249,17 +249,34 @@ def test_lost_bad_ones_are_in_the_counter_but_the_proof_has_to_be_there():
     assert reason(last, BAD_BASE) == "BeyondThreshold"
 
 
-def twin(run: Run, value: str) -> Run:
+def twin(run: Run, value: str, earlier: float = 0, **other: Any) -> Run:
+    """The same of the stable version in a run, so many minutes before the canary's last measurement."""
     at = max(item.began for metric in run.metrics for item in metric.measurements)
+    at -= timedelta(minutes=earlier)
     one = Measurement(phase="Failed", value=value, began=at, ended=at)
     beside = Measured(name="istio-error-rate-stable", phase="Failed", dryRun=True, measurements=(one,))
-    return replace(run, metrics=(*run.metrics, beside))
+    return replace(run, metrics=(*run.metrics, replace(beside, **other)))
 
 
 def test_a_stable_version_that_is_as_bad_holds():
     assert reason(runs(BAD, "background", lambda run: twin(run, "[0.06]")), BAD_BASE) == "StableAsBad"
     assert reason(runs(BAD, "background", lambda run: twin(run, "[0.001]")), BAD_BASE) == "BeyondThreshold"
     assert reason(runs(BAD, "background", lambda run: twin(run, "[]")), BAD_BASE) == "BeyondThreshold"
+
+
+@pytest.mark.parametrize(("earlier", "expected"), [(9, "StableAsBad"), (11, "BeyondThreshold")])
+def test_how_the_stable_version_was_long_before_says_nothing(earlier, expected):
+    assert reason(runs(BAD, "background", lambda run: twin(run, "[0.06]", earlier)), BAD_BASE) == expected
+
+
+def test_the_number_nearest_in_time_counts():
+    both = runs(BAD, "background", lambda run: twin(twin(run, "[0.06]", 3), "[0.001]", 1))
+    assert reason(both, BAD_BASE) == "BeyondThreshold"
+
+
+def test_a_metric_of_that_name_that_decides_is_not_about_the_stable_version():
+    own = runs(BAD, "background", lambda run: twin(run, "[0.06]", dryRun=False))
+    assert reason(own, BAD_BASE) == "BeyondThreshold"
 
 
 def pod(name: str, hash_: str, crashes: int) -> PodState:

@@ -175,3 +175,29 @@ def test_a_rollout_that_moved_while_it_was_read(place):
 def test_measurements_that_are_lost_or_out_of_order_contradict_the_run(change):
     seen = changed(lambda answers: change(run(answers, "Background")["status"]["metricResults"][0]))
     assert seen.unread.reason == "Contradictory"
+
+
+@pytest.mark.parametrize(
+    ("rules", "dry"),
+    [
+        ([], []),
+        (["^istio-error-rate-stable$"], ["istio-error-rate-stable"]),
+        (["^istio-error-rate$"], ["istio-error-rate", "istio-error-rate-stable"]),
+        (["istio-error-rate-stable"], ["istio-error-rate", "istio-error-rate-stable"]),
+        (["^istio-error-rate-stable$", "x"], ["istio-error-rate", "istio-error-rate-stable"]),
+    ],
+)
+def test_a_dry_run_that_is_not_of_the_stable_version_is_one_of_everything(rules, dry):
+    def change(answers):
+        found = run(answers, "Background")
+        spec, status = found["spec"], found["status"]
+        spec["metrics"] = [item for item in spec["metrics"] if item["name"] == "istio-error-rate"]
+        spec["metrics"].append(spec["metrics"][0] | {"name": "istio-error-rate-stable"})
+        spec["dryRun"] = [{"metricName": rule} for rule in rules]
+        results = {item["name"] for item in spec["metrics"]}
+        status["metricResults"] = [item for item in status["metricResults"] if item["name"] in results]
+        for result in status["metricResults"]:
+            result.pop("dryRun", None)  # also before the controller says so itself
+
+    seen = next(item for item in changed(change).runs if item.role == "background")
+    assert [item.name for item in seen.metrics if item.dryRun] == dry

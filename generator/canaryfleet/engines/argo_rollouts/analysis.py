@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 from canaryfleet.digest import short
 from canaryfleet.metrics import BACKGROUND, BAKE, PREVIEW, SELF_JUDGING, STEPS, Measure
 from canaryfleet.models.canary import Analysis, Wave
+from canaryfleet.models.release import GUARD, TWIN
 from canaryfleet.quantity import duration, go_duration, seconds
 from canaryfleet.variables import substitute, substitute_all
 from canaryfleet.workload.objects import APP_LABEL, MANAGED_BY, Object
@@ -58,17 +59,21 @@ class Template(NamedTuple):
 
 
 def template(
-    app: str, namespace: str, stage: str, measures: Sequence[Measure], revision: str, observe: str = "0"
-) -> Template | None:
+    app: str, namespace: str, stage: str, measures: Sequence[Measure], revision: str,
+    *, observe: str = "0", beside: bool,
+) -> Template | None:  # fmt: skip
     """The AnalysisTemplate of a stage (steps, background or preview), or None if nothing is measured in it.
 
     `observe`: after a blue-green switch nothing is judged good before that time has passed, but all
     users have the version at once: so it is watched from the first second for proof that it is bad.
+    `beside`: whether the stable version still has users, so that the same can be measured of it.
     """
     chosen = [measure for measure in measures if stage in measure.during]
     watching = [measure for measure in measures if duration(observe) and BACKGROUND in measure.during]
     metrics = [_metric(measure, stage, observe) for measure in chosen]
     metrics += [_guard(measure, observe) for measure in watching]
+    twins = [_twin(measure, stage) for measure in chosen if beside and _is_twin_of_use(measure, stage)]
+    metrics += twins
     if not metrics:
         return None
     needed = tuple(name for name in (CANARY_HASH, STABLE_HASH, WINDOW) if _uses(metrics, name))
@@ -78,6 +83,8 @@ def template(
         *_secrets([item for item in measures if item in chosen or item in watching]),
     ]
     body = {"args": arguments, "metrics": metrics, "measurementRetention": _retention(metrics)}
+    if twins:
+        body["dryRun"] = [{"metricName": exactly(twin["name"])} for twin in twins]
     name = f"{app}-{stage}-{short(body)}"
     return Template(_object("AnalysisTemplate", name, app, namespace, body), needed)
 
@@ -134,8 +141,13 @@ def _uses(value: Any, argument: str) -> bool:
     return f"{{{{args.{argument}}}}}" in str(value)
 
 
+def exactly(name: str) -> str:
+    """The pattern of one metric: the controller searches for it anywhere in a name (argo-rollouts.md B)."""
+    return f"^{name}$"
+
+
 def _retention(metrics: Sequence[Object]) -> list[Object]:
-    return [{"metricName": f"^{metric['name']}$", "limit": RETENTION} for metric in metrics]
+    return [{"metricName": exactly(metric["name"]), "limit": RETENTION} for metric in metrics]
 
 
 def _metric(measure: Measure, stage: str, delay: str) -> Object:
@@ -166,7 +178,31 @@ def _guard(measure: Measure, length: str) -> Object:
     """A background metric that ends after `length`, since a blue-green Rollout waits for its end."""
     metric = _metric(measure, BACKGROUND, "0")
     count = max(math.ceil(duration(length) / duration(measure.limits.interval)), measure.limits.failure + 1)
-    return metric | {"name": f"{measure.name}-guard", "count": count, "inconclusiveLimit": count - 1}
+    return metric | {"name": measure.name + GUARD, "count": count, "inconclusiveLimit": count - 1}
+
+
+def _is_twin_of_use(measure: Measure, stage: str) -> bool:
+    """The background analysis accompanies all steps, so what it measures no step has to measure too."""
+    elsewhere = stage != BACKGROUND and BACKGROUND in measure.during
+    return measure.tells_versions_apart and not elsewhere
+
+
+def _twin(measure: Measure, stage: str) -> Object:
+    """The same of the stable version, in a dry run: if it is as bad, that proves nothing against the canary.
+
+    It never ends a run (helpers.go, IsTerminating) but a run waits for it: so in a step it is over with the
+    fewest measurements that the step can have, whatever they say, and in the background it has no end.
+    """
+    metric = _metric(measure, BACKGROUND, "0")
+    success, failure = _conditions(measure, judge=False)
+    limits = {"failureLimit": ENDLESS, "consecutiveErrorLimit": ENDLESS}
+    if stage != BACKGROUND:
+        count = measure.limits.success
+        limits = {"count": count, "failureLimit": count - 1, "inconclusiveLimit": count - 1}
+        limits["consecutiveErrorLimit"] = measure.limits.error
+    query = _guarded(measure, _fill(measure.query, STABLE), STABLE)
+    conditions = {"successCondition": success, "failureCondition": failure}
+    return metric | conditions | limits | {"name": measure.name + TWIN, "provider": _prometheus(query)}
 
 
 def _bake_metric(measure: Measure, wave: Wave, analysis: Analysis, requests: str) -> Object:

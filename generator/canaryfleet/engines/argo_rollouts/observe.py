@@ -12,7 +12,7 @@ from typing import Any, Literal
 from msgspec import ValidationError, convert, to_builtins
 
 from canaryfleet.engines.argo_rollouts import shapes
-from canaryfleet.engines.argo_rollouts.analysis import CANARY_HASH, CLUSTER, RETENTION, REVISION
+from canaryfleet.engines.argo_rollouts.analysis import CANARY_HASH, CLUSTER, RETENTION, REVISION, exactly
 from canaryfleet.engines.argo_rollouts.rollout import RELEASE_LABEL
 from canaryfleet.evidence import DRIFT
 from canaryfleet.models.observation import (
@@ -30,6 +30,7 @@ from canaryfleet.models.observation import (
     Unread,
     Version,
 )
+from canaryfleet.models.release import TWIN
 from canaryfleet.workload.objects import POD_ANNOTATION, REVISION_LABEL, WORKLOAD_ANNOTATION
 
 HASH = "rollouts-pod-template-hash"
@@ -328,7 +329,7 @@ def _run(run: shapes.AnalysisRun, role: Literal["steps", "background", "preview"
         raise _Unusable(
             "Contradictory", f"{run.metadata.name} has results that it does not measure, or twice"
         )
-    ignored = bool(run.spec.dryRun)  # patterns of names; no run of ours has any
+    dry = _dry(run.spec, asked_for)
     return Run(
         name=run.metadata.name,
         uid=run.metadata.uid,
@@ -344,13 +345,24 @@ def _run(run: shapes.AnalysisRun, role: Literal["steps", "background", "preview"
         hash=hash_ if asked in (None, hash_) else None,
         revision=_number(run.metadata.annotations.get(REVISION_ANNOTATION)),
         metrics=tuple(
-            _measured(run, metric, results.get(metric.name), ignored=ignored) for metric in run.spec.metrics
+            _measured(run, metric, results.get(metric.name), dry=metric.name in dry)
+            for metric in run.spec.metrics
         ),
     )
 
 
+def _dry(spec: shapes.RunSpec, names: set[str]) -> set[str]:
+    """Metrics that decide nothing: ours of the stable version; with a rule of anybody else's, all.
+
+    The rules are patterns, searched for anywhere in a name.
+    """
+    twins = {exactly(name): name for name in names if name.endswith(TWIN)}
+    rules = {rule.metricName for rule in spec.dryRun}
+    return {twins[rule] for rule in rules} if rules <= twins.keys() else names
+
+
 def _measured(
-    run: shapes.AnalysisRun, metric: shapes.Metric, found: shapes.MetricResult | None, *, ignored: bool
+    run: shapes.AnalysisRun, metric: shapes.Metric, found: shapes.MetricResult | None, *, dry: bool
 ) -> Measured:
     """A metric of a run; one that fails ends those that were not measured yet, and they have no result."""
     name, result = run.metadata.name, found or shapes.MetricResult(name=metric.name, phase="")
@@ -361,7 +373,7 @@ def _measured(
     return Measured(
         name=result.name,
         phase=result.phase,
-        dryRun=result.dryRun or ignored,
+        dryRun=result.dryRun or dry,
         failureLimit=failures,
         successes=successes,
         count=result.count,

@@ -135,7 +135,7 @@ def render(
     blue = spec.exposure.blueGreen
     stages = {STEPS: blue.observe, PREVIEW: "0"} if blue else {STEPS: "0", BACKGROUND: "0"}
     made = {
-        stage: template(app, namespace, stage, measures, pod.digest, observe)
+        stage: template(app, namespace, stage, measures, pod.digest, observe=observe, beside=blue is None)
         for stage, observe in stages.items()
     }
     if blue:

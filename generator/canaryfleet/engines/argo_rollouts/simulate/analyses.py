@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from canaryfleet.quantity import duration
 
-Mood = Literal["good", "bad", "between", "few", "nan", "outage", "flapping"]
+Mood = Literal["good", "bad", "badEverywhere", "between", "few", "nan", "outage", "flapping"]
 Raw = dict[str, Any]
 ORDER = ("Successful", "Running", "Pending", "Inconclusive", "Error", "Failed")  # utils/analysis: worst last
 ERROR_RETRY = timedelta(seconds=10)  # whatever the interval
@@ -89,9 +89,11 @@ def _measure(run: Raw, metric: Raw, now: datetime, mood: Mood) -> None:
     result = _result(run, metric["name"])
     if result is None:
         result = {"name": metric["name"], "phase": "Running", "measurements": []}
+        if _dry(run, metric["name"]):
+            result["dryRun"] = True
         results.append(result)
     nth = result.get("count", 0) + result.get("error", 0)
-    phase, value = outcome(metric, mood, nth)
+    phase, value = outcome(metric, _of_stable(mood) if "dryRun" in result else mood, nth)
     entry: Raw = {"phase": phase, "startedAt": stamp(now), "finishedAt": stamp(now)}
     if value is not None:
         entry["value"] = value
@@ -112,6 +114,16 @@ def _measure(run: Raw, metric: Raw, now: datetime, mood: Mood) -> None:
 def _count(result: Raw, *names: str) -> None:
     for name in names:
         result[name] = result.get(name, 0) + 1
+
+
+def _dry(run: Raw, name: str) -> bool:
+    """Whether a metric decides nothing. Ours are those of the stable version."""
+    return any(re.search(item["metricName"], name) for item in run["spec"].get("dryRun", []))
+
+
+def _of_stable(mood: Mood) -> Mood:
+    """What is measured of the stable version meanwhile: whatever befalls the canary alone, it is good."""
+    return mood if mood in ("outage", "badEverywhere") else "good"
 
 
 def _kept(run: Raw, name: str) -> int:
@@ -144,11 +156,10 @@ def _assess(run: Raw, now: datetime) -> bool:
     """Ends a run of which one metric did not succeed, all are over, or that was told to stop."""
     status = run["status"]
     results = status.get("metricResults", [])
-    worst = max((item["phase"] for item in results), key=ORDER.index, default="Running")
+    deciding = [item["phase"] for item in results if "dryRun" not in item]
+    worst = max(deciding, key=ORDER.index, default="Running")
     bad = worst in ("Failed", "Error", "Inconclusive")
-    over = len(results) == len(run["spec"]["metrics"]) and all(
-        item["phase"] == "Successful" for item in results
-    )
+    over = len(results) == len(run["spec"]["metrics"]) and all(item["phase"] != "Running" for item in results)
     told = run["spec"].get("terminate", False)
     if not (bad or over or told):
         return False
@@ -160,7 +171,7 @@ def _assess(run: Raw, now: datetime) -> bool:
     if told and not bad:
         status["message"] = "Run Terminated"
     elif bad:
-        name = next(item["name"] for item in results if item["phase"] == worst)
+        name = next(item["name"] for item in results if (item["phase"], "dryRun" in item) == (worst, False))
         status["message"] = f'Metric "{name}" assessed {worst}'
     return True
 
@@ -175,6 +186,8 @@ def outcome(metric: Raw, mood: Mood, nth: int) -> tuple[str, str | None]:
     """
     if mood == "flapping":
         mood = "bad" if nth % 2 else "good"
+    elif mood == "badEverywhere":
+        mood = "bad"
     if mood == "outage":
         return "Error", None
     success, failure = bound(metric.get("successCondition", "")), bound(metric.get("failureCondition", ""))
