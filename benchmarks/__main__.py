@@ -17,7 +17,7 @@ from statistics import median
 from typing import NamedTuple
 
 import canaryfleet
-from benchmarks import clusters, decisions, overlays, status
+from benchmarks import clusters, decisions, moves, overlays, status
 from benchmarks.measure import Run, Series, paired, process
 from canaryfleet import kustomize
 from canaryfleet.manifests import overlay_folder
@@ -113,6 +113,7 @@ def measure(folder: Path, scale: Scale) -> Report:
     read = clusters.measure(scale.sizes[-1], scale.rounds, folder, environment)
     pairs = overlays.measure(largest, scale.pairs)
     decided = decisions.measure(scale.decisions, scale.rounds)
+    moved = moves.measure(_begun(folder, scale, environment), scale.rounds)
     return Report(
         [
             *_check_figures(checks, scale),
@@ -128,6 +129,14 @@ def measure(folder: Path, scale: Scale) -> Report:
             *(
                 Figure(f"a decision for one app, {size} clusters", took * 1e3)
                 for size, took in decided.items()
+            ),
+            *(
+                Figure(f"from observations to the files of a pull request, {size} clusters", took.move * 1e3)
+                for size, took in moved.items()
+            ),
+            *(
+                Figure(f"reading Git before that, {size} clusters", took.git * 1e3)
+                for size, took in moved.items()
             ),
         ],
         [
@@ -148,6 +157,16 @@ def measure(folder: Path, scale: Scale) -> Report:
             Claim(
                 "a decision, time of a cluster, on the largest fleet to a tenth of it",
                 _linear(decided, scale),
+                1.5,
+            ),
+            Claim(
+                f"from observations to the files of a pull request, {scale.decisions[2]} clusters, seconds",
+                moved[scale.decisions[2]].move,
+                1,
+            ),
+            Claim(
+                "the same, time of a cluster, on the largest fleet to a tenth of it",
+                _linear({size: took.move for size, took in moved.items()}, scale),
                 1.5,
             ),
         ],
@@ -195,6 +214,15 @@ def _starts(root: Path, scale: Scale, environment: Mapping[str, str]) -> dict[st
     }
     paired(1, calls)
     return paired(scale.rounds, calls)
+
+
+def _begun(folder: Path, scale: Scale, environment: Mapping[str, str]) -> dict[int, Path]:
+    """Repositories in the middle of a first release."""
+    roots = {size: folder / f"begun-{size}" for size in scale.decisions}
+    for size, root in roots.items():
+        root.mkdir()
+        _python(("benchmarks.moves", str(root), str(size)), root, environment)
+    return roots
 
 
 SOURCE, SIMULATED, FILE = "status, as clusters answer", "status, of simulated ones", "status, from a snapshot"

@@ -7,9 +7,10 @@ Run as a program, since the memory that it takes must not be counted for what is
 `python -m benchmarks.fleet FOLDER CLUSTERS APPS`.
 """
 
+import os
 import subprocess
 import sys
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
 
@@ -23,11 +24,19 @@ NOW = datetime(2026, 11, 3, 10, tzinfo=UTC)
 REGIONS = ("eu-west", "eu-north", "us-east", "us-west", "ap-south")
 WAVES = ("pilot", "half", "tenth", "rest")
 PROMPT = "You answer questions about {app}. Be brief, name your sources, and say so if you do not know.\n" * 8
+COMMITTED = NOW - timedelta(days=3)
 FIRST, SECOND = "1.0.0", "1.1.0"
 
 
 def make(root: Path, clusters: int, apps: int) -> None:
     """A committed repository of `apps` apps on `clusters` clusters in the folder `root`."""
+    names = begin(root, clusters, apps)
+    release(root, names, FIRST, WAVES)
+    release(root, names, SECOND, WAVES[:2])
+
+
+def begin(root: Path, clusters: int, apps: int) -> list[str]:
+    """The same without any release; the names of the apps."""
     names = [f"app-{number:02}" for number in range(apps)]
     write(root, "fleet.yaml", emit(fleet()))
     for number in range(clusters):
@@ -35,8 +44,7 @@ def make(root: Path, clusters: int, apps: int) -> None:
     for app in names:
         write(root, f"specs/{app}/prompts/system.md", PROMPT.format(app=app))
     git(root, "init", "--quiet", "--initial-branch", "main")
-    release(root, names, FIRST, WAVES)
-    release(root, names, SECOND, WAVES[:2])
+    return names
 
 
 def release(root: Path, apps: list[str], version: str, waves: tuple[str, ...]) -> None:
@@ -70,7 +78,7 @@ def commit(root: Path, message: str) -> None:
 
 
 def git(root: Path, *arguments: str) -> None:
-    """Run git with an identity of its own."""
+    """Run git with an identity and a time of its own."""
     settings = (
         "user.name=bench",
         "user.email=bench@canaryfleet.invalid",
@@ -78,7 +86,8 @@ def git(root: Path, *arguments: str) -> None:
         "commit.gpgsign=false",
     )
     options = [word for setting in settings for word in ("-c", setting)]
-    subprocess.run(["git", *options, *arguments], cwd=root, check=True)
+    times = dict.fromkeys(("GIT_AUTHOR_DATE", "GIT_COMMITTER_DATE"), COMMITTED.isoformat())
+    subprocess.run(["git", *options, *arguments], cwd=root, check=True, env=os.environ | times)
 
 
 def cluster_name(number: int) -> str:

@@ -95,13 +95,13 @@ def number(value: str | None) -> float | None:
 
 def _is_object(text: str) -> bool:
     """JSON with an object, or Go's notation of a list of structs (CloudWatch: `%+v`, cloudwatch.go)."""
-    if GO_STRUCTS.match(text):
-        return True
+    if "{" not in text or GO_STRUCTS.match(text):
+        return "{" in text
     try:
         json.loads(text)
     except (ValueError, RecursionError):
         return False
-    return "{" in text
+    return True
 
 
 def word(rule: Rule, item: Measurement) -> Word:

@@ -191,22 +191,31 @@ def look(ground: Ground, source: Source, timeout: float) -> Evidence:
 
 def see(ground: Ground, sightings: Iterable[Sighting]) -> Evidence:
     """What sightings mean."""
+    read: dict[str, datetime] = {}
+
+    def seen() -> Iterator[status.Seen]:
+        for sighting in sightings:
+            read[sighting.cluster] = sighting.began
+            yield from status.seen(ground.plan, sighting)
+
+    return weigh(ground, seen())._replace(read=read)
+
+
+def weigh(ground: Ground, found: Iterable[status.Seen]) -> Evidence:
+    """What was seen, as evidence; of it nobody says when each cluster was read."""
     verdicts: dict[str, dict[str, Verdict]] = {name: {} for name in ground.halves}
     carried: dict[str, dict[str, datetime]] = {name: {} for name in ground.halves}
     absent: dict[str, set[str]] = {name: set() for name in ground.halves}
-    read: dict[str, datetime] = {}
-    for sighting in sightings:
-        read[sighting.cluster] = sighting.began
-        for item in status.seen(ground.plan, sighting):
-            app, name = item.seat
-            if item.verdict is not None:
-                verdicts[app][name] = item.verdict
-            since = _carried(item)
-            if since is not None:
-                carried[app][name] = since
-            if presence.absent(item.observation, _uid(ground, name), _removed(ground.halves[app], name)):
-                absent[app].add(name)
-    return Evidence(verdicts, carried, absent, read)
+    for item in found:
+        app, name = item.seat
+        if item.verdict is not None:
+            verdicts[app][name] = item.verdict
+        since = _carried(item)
+        if since is not None:
+            carried[app][name] = since
+        if presence.absent(item.observation, _uid(ground, name), _removed(ground.halves[app], name)):
+            absent[app].add(name)
+    return Evidence(verdicts, carried, absent, {})
 
 
 def _carried(item: status.Seen) -> datetime | None:

@@ -122,9 +122,9 @@ def seen(found: Plan, sighting: Sighting) -> Iterator[Seen]:
     for app in found.apps.values():
         seat, pointer = Seat(app.name, sighting.cluster), app.pointers.get(sighting.cluster)
         if pointer is not None:
-            expected = _expected(found, app, sighting.cluster)
-            observation = observe(sighting, _subject(app, expected.release))
-            yield Seen(seat, observation, expected, judge(observation, expected, now=sighting.ended))
+            wanted = expected(found, app, sighting.cluster)
+            observation = observe(sighting, _subject(app, wanted.release))
+            yield Seen(seat, observation, wanted, judge(observation, wanted, now=sighting.ended))
         for name, subject in _leaving(found, app):
             if name == sighting.cluster:
                 yield Seen(seat, observe(sighting, subject))
@@ -146,7 +146,7 @@ def rows(found: Plan, sighting: Sighting) -> Iterator[tuple[Seat, ClusterStatus]
             yield item.seat, board.seen(pointer, sighting, item.observation, item.verdict)
 
 
-def _expected(found: Plan, app: App, name: str) -> Expected:
+def expected(found: Plan, app: App, name: str) -> Expected:
     """What Git says of an app on a cluster. The history is not about a pointer that is not merged yet."""
     pointer, cluster = app.pointers[name], found.clusters.get(name)
     release = app.releases[pointer.release]
