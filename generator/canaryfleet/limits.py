@@ -5,6 +5,7 @@ and what people merged against it is found on main. Going back is always allowed
 """
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from datetime import timedelta
 
 from canaryfleet import pointing, standing
 from canaryfleet.models.decision import Code, Move, Pointed, Reason, ReleaseFacts, Situation
@@ -12,6 +13,8 @@ from canaryfleet.models.release import ReleaseWave
 from canaryfleet.overlay import Pointer
 from canaryfleet.pointing import State
 from canaryfleet.standing import Facts
+
+YOUNG = timedelta(days=30)  # for which a release stays, whoever has it
 
 LIVE: frozenset[Code] = frozenset(
     ["paused", "frozen", "held", "window-closed", "promotion-unreadable"]
@@ -239,7 +242,10 @@ def to_nothing(pointers: Mapping[str, Pointed], releases: Collection[str]) -> li
 
 
 def needed(situation: Situation) -> set[str]:
-    """Releases that must not be pruned: pointers, fallbacks, the newest that is done, open pull requests."""
+    """Releases that must not be pruned: pointers, fallbacks, the newest that is done, open pull requests, thirty days.
+
+    A release is that young if a cluster was given it, or was moved away from it, since then.
+    """
     facts = standing.gather(situation)
     done = newest_done(facts)
     open_ = [request for request in situation.requests if request.state == "open"]
@@ -247,6 +253,8 @@ def needed(situation: Situation) -> set[str]:
     found |= {id for request in open_ for move in request.moves for id in (move.to, move.fallback)}
     # where a policy alone changed, going back is to the release before
     found |= {placed.move.from_ for placed in facts.placed.values() if placed.move.cluster in facts.pointers}
+    recent = [merged for merged in situation.history if merged.at >= situation.now - YOUNG]
+    found |= {id for merged in recent for move in merged.moves for id in (move.from_, move.to, move.fallback)}
     found |= {request.release for request in open_} | {situation.candidate, done.id if done else None}
     return {id for id in found if id is not None and id in situation.releases}
 

@@ -1,5 +1,6 @@
 """The required status on everybody's pull requests: what a tree may not break, and what always may be merged."""
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -7,6 +8,7 @@ from msgspec.structs import replace
 from test_decide import (
     FREEZE,
     NEW,
+    NOW,
     OLD,
     PILOT,
     POLICY,
@@ -132,6 +134,15 @@ def test_the_newest_done_and_what_pull_requests_name_is_needed() -> None:
     assert third.id in limits.needed(replace(now, requests=(request,)))
     nobody = replace(now, pointers={"p": Pointed(release=third.id)}, candidate=None)
     assert third.id in limits.needed(nobody)
+
+
+def test_what_a_cluster_had_within_thirty_days_is_not_pruned() -> None:
+    third, move = release("5-third", "w5", waves()), Move(cluster="p", from_="5-third", to=OLD.id)
+    now = situation(releases={**situation().releases, third.id: third})
+    for days, kept in ((29, True), (31, False)):
+        later = merged(Move(cluster="p", from_=OLD.id, to=NEW.id), at=NOW - timedelta(days=1))
+        past = merged(move, at=NOW - timedelta(days=days))
+        assert (third.id in limits.needed(replace(now, history=(past, later)))) is kept
 
 
 def Request_(moves: Any) -> Any:
