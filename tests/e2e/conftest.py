@@ -11,6 +11,8 @@ from app import App
 from recording import record, recording
 from rig import Fleet, Member, RigError, attach
 from rig.gate import PASS, Gate, Reply
+from rig.gitea import Gitea
+from rig.processes import Supervisor
 
 from agreed import disagreements
 
@@ -88,6 +90,20 @@ def make_gate(fleet: Fleet) -> Iterator[Callable[..., Gate]]:
     yield make
     for gate in gates:
         gate.close()
+
+
+@pytest.fixture
+def gitea(tmp_path: Path) -> Iterator[Gitea]:
+    """A real forge of the test's own."""
+    supervisor = Supervisor(tmp_path / "logs")
+    server: Gitea | None = None
+    try:
+        server = Gitea.start(supervisor)
+        yield server
+    finally:
+        supervisor.stop_all()
+        if server:
+            server.close()
 
 
 @pytest.hookimpl(wrapper=True)

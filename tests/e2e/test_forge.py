@@ -1,57 +1,25 @@
 """The bot on a real Gitea, with people who work there; the clusters are simulated, and time is the story's."""
 
-import base64
-import json
-import urllib.error
-import urllib.request
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
+from people import REPOSITORY, address, hosted, publish
 from rig.gitea import Gitea
-from rig.processes import Supervisor
-from rig.waiting import wait_until
 
 from canaryfleet import gate
-from canaryfleet.forges import gitea
+from canaryfleet.forges.gitea import connect
 from canaryfleet.gate import CONTEXT
 from canaryfleet.landing import PREFIX
 from canaryfleet.models.fleet import Forge as Settings
 from canaryfleet.reconcile import Report
 from story import CLUSTERS, Story
 
-REPOSITORY = "acme/fleet"
 WAVES: list[dict[str, Any]] = [
     {"name": "first", "clusters": ["one"], "minSuccessTime": "10m"},
     {"name": "rest", "approval": "required"},
 ]
-READY = 30.0
-
-
-class Person:
-    """Somebody with a token."""
-
-    def __init__(self, server: Gitea, name: str, *, admin: bool = False) -> None:
-        self.name, self.url, self.token = name, server.url, server.user(name, admin=admin)
-
-    def ask(self, method: str, path: str, body: object = None) -> Any:
-        """An answer of the API, decoded; RuntimeError with what Gitea said."""
-        request = urllib.request.Request(f"{self.url}/api/v1{path}", method=method)
-        request.add_header("Authorization", f"token {self.token}")
-        request.add_header("Content-Type", "application/json")
-        try:
-            with urllib.request.urlopen(request, json.dumps(body).encode() if body else None) as answer:
-                text = answer.read()
-        except urllib.error.HTTPError as error:
-            raise RuntimeError(f"{method} {path}: {error.code} {error.read()!r}") from None
-        return json.loads(text) if text else None
-
-    def pulls(self, state: str) -> list[dict[str, Any]]:
-        """Pull requests, newest first."""
-        found: list[dict[str, Any]] = self.ask("GET", f"/repos/{REPOSITORY}/pulls?state={state}")
-        return found
 
 
 class Hosted(Story):
@@ -59,20 +27,12 @@ class Hosted(Story):
 
     def __init__(self, folder: Path, server: Gitea) -> None:
         super().__init__(folder, WAVES, begin=datetime.now(UTC).replace(microsecond=0))
-        self.ann, bot = Person(server, "ann", admin=True), Person(server, "canaryfleet")
-        self.ann.ask("POST", "/orgs", {"username": "acme"})
-        self.ann.ask("POST", "/orgs/acme/repos", {"name": "fleet", "default_branch": "main"})
-        self.ann.ask("PUT", f"/repos/{REPOSITORY}/collaborators/{bot.name}", {"permission": "write"})
+        self.ann, bot = hosted(server)
         for clone in (self.people, self.clone):
-            self.git("remote", "set-url", "origin", f"{server.url}/{REPOSITORY}.git", at=clone)
-        known = base64.b64encode(f"ann:{self.ann.token}".encode()).decode()
-        self.git("config", f"http.{server.url}/.extraHeader", f"Authorization: Basic {known}")
-        self.git("push", "-q", "origin", "HEAD:main")
-        wait_until(
-            lambda: not self.ann.ask("GET", f"/repos/{REPOSITORY}")["empty"], "Gitea has seen the push", READY
-        )
+            self.git("remote", "set-url", "origin", address(server), at=clone)
+        publish(server, self.ann, self.git)
         settings = Settings(type="gitea", repository=REPOSITORY, url=f"{server.url}/api/v1")
-        self.forge = gitea.connect(settings, str(self.clone), {"CANARYFLEET_GITEA_TOKEN": bot.token})
+        self.forge = connect(settings, str(self.clone), {"CANARYFLEET_GITEA_TOKEN": bot.token})
 
     def main(self) -> str:
         """The commit of main, as the server has it."""
@@ -91,18 +51,10 @@ class Hosted(Story):
 
 
 @pytest.fixture
-def story(tmp_path: Path) -> Iterator[Hosted]:
+def story(tmp_path: Path, gitea: Gitea) -> Hosted:
     """A repository on a Gitea of its own, with the first release of an app on main."""
-    supervisor = Supervisor(tmp_path / "logs")
-    server: Gitea | None = None
-    try:
-        server = Gitea.start(supervisor)
-        (tmp_path / "story").mkdir()
-        yield Hosted(tmp_path / "story", server)
-    finally:
-        supervisor.stop_all()
-        if server:
-            server.close()
+    (tmp_path / "story").mkdir()
+    return Hosted(tmp_path / "story", gitea)
 
 
 def codes(report: Report) -> list[str]:

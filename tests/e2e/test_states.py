@@ -8,8 +8,9 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from app import ANALYSIS, HERE, WAVE, App, measurements
+from app import ANALYSIS, HERE, LIMIT, WAVE, App, measurements
 from recording import Record
+from rig import wait_until
 from rig.cluster import NEVER_READY
 from rig.kube import Object
 from rig.kubelet import crash, starting
@@ -103,6 +104,9 @@ def test_a_bad_release_is_aborted_and_says_so_for_ever(app: App, record: Record)
 def test_a_bad_release_beside_a_stable_one_that_is_as_bad(app: App, record: Record) -> None:
     """Half of the requests of either version fail: aborted, and the dry run of the stable version is as bad."""
     app.serve(app.frozen(app.pointed), errors=0.5)
+    requests = f'rate(istio_requests_total{{destination_service_namespace="{app.namespace}",response_code=~"CODE"}}[8s])'
+    share = f"sum({requests.replace('CODE', '5..')}) / sum({requests.replace('CODE', '...')})"
+    wait_until(lambda: app.fleet.query(share) > [0.3], "the stable version is seen to be bad", LIMIT)
     begun(app, errors=0.5)
     app.until_aborted()
     app.until_now(lambda: phase(app.rollout) == "Degraded" and canary_weight(app.rollout) == 0, "degraded")
@@ -218,6 +222,7 @@ def test_pods_that_fit_nowhere_change_nothing_for_the_users(app: App, record: Re
     app.deploy("1.1.0", workload__resources={"limits": {"nvidia.com/gpu": 128}})
     pods = canary_pods(app, scheduled=False)
     assert {c["reason"] for pod in pods for c in pod["status"]["conditions"]} == {"Unschedulable"}
+    app.until_run("Background", "Running")  # it begins with the first step, whoever is there to be measured
     assert phase(app.rollout) == "Progressing"
     record(app, "unschedulable")
 
@@ -302,6 +307,7 @@ def test_an_abort_by_hand_looks_like_one_by_analysis_but_for_the_runs(app: App, 
     app.until_weight(20)
     app.kube.patch_at(status_path(app), {"status": {"abort": True}})
     app.until_now(lambda: phase(app.rollout) == "Degraded" and canary_weight(app.rollout) == 0, "degraded")
+    app.until_run("Background", "Successful")  # it was told to end
     assert not [run for run in app.runs() if run.get("status", {}).get("phase") == "Failed"]
     record(app, "aborted-by-hand")
 

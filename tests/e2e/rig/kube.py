@@ -39,8 +39,8 @@ class Kube:
                     "cluster": {"server": self.server, "insecure-skip-tls-verify": True},
                 }
             ],
-            "users": [{"name": "admin", "user": {"token": self.token}}],
-            "contexts": [{"name": name, "context": {"cluster": name, "user": "admin"}}],
+            "users": [{"name": name, "user": {"token": self.token}}],
+            "contexts": [{"name": name, "context": {"cluster": name, "user": name}}],
         }
         self.kubeconfig.write_text(yaml.safe_dump(config))
 

@@ -1,15 +1,15 @@
 """The bot on real git and a local forge, with simulated clusters: what comes of a release in the end."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from canaryfleet import commits, landing, record
+from canaryfleet import landing, record
 from canaryfleet.decide import decide
 from canaryfleet.errors import Place, problem
 from canaryfleet.landing import AUTHOR
+from shaken import Killed, killed, shaken
 from story import CLUSTERS, Story
 
 
@@ -89,52 +89,6 @@ def test_the_merged_commit_says_why_and_what_proved_it(story: Story) -> None:
 
 
 # What happens in between
-
-
-class Killed(BaseException):
-    """The process is gone: nothing after this line of it happens."""
-
-
-class Shaky:
-    """The story's forge, with something that happens before or after the n-th change of the shared world.
-
-    A push is a change, too; `at` counts them, from 0.
-    """
-
-    def __init__(self, story: Story, at: int, *, after: bool, happens: Callable[[], None]) -> None:
-        self.story, self.at, self.after, self.happens = story, at, after, happens
-        self.count = 0
-
-    def __getattr__(self, name: str) -> Any:
-        found = getattr(self.story.forge, name)
-        if name not in ("open", "edit", "close", "merge"):
-            return found
-        return lambda *words: self.change(lambda: found(*words))
-
-    def change(self, act: Callable[[], Any]) -> Any:
-        """A change, and what happens with it."""
-        now = self.count == self.at
-        self.count += 1
-        if now and not self.after:
-            self.happens()
-        result = act()
-        if now and self.after:
-            self.happens()
-        return result
-
-
-def shaken(
-    story: Story, monkeypatch: pytest.MonkeyPatch, at: int, *, after: bool, happens: Callable[[], None]
-) -> Shaky:
-    """A forge with which something happens, also around a push."""
-    forge, push = Shaky(story, at, after=after, happens=happens), commits.push
-    monkeypatch.setattr(commits, "push", lambda *words, **more: forge.change(lambda: push(*words, **more)))
-    return forge
-
-
-def killed() -> None:
-    """The end of the process."""
-    raise Killed
 
 
 CHANGES = range(5)  # of a run that proposes and merges: push, open, record, merge, delete the branch

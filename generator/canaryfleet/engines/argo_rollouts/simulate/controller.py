@@ -616,8 +616,9 @@ class World:
         spec = {
             "args": args,
             "metrics": [copy.deepcopy(metric) for item in specs for metric in item["metrics"]],
-            "measurementRetention": [rule for item in specs for rule in item.get("measurementRetention", [])],
         }
+        for rules in ("dryRun", "measurementRetention"):
+            spec[rules] = [rule for item in specs for rule in item.get(rules, [])]
         status = {"phase": "Running", "startedAt": stamp(self.now)}
         kind = {"apiVersion": "argoproj.io/v1alpha1", "kind": "AnalysisRun"}
         return kind | {"metadata": metadata, "spec": spec, "status": status}
