@@ -7,7 +7,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import jwt
 import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
@@ -505,6 +508,29 @@ def test_an_app_renews_its_token_before_it_ends(
         key.write_text("nothing that signs: hidden")
         other = github.connect(settings, "", environment, slept.world)
         assert "hidden" not in fails("CF181", other.everybody)
+
+
+def test_an_app_signs_with_its_own_key(
+    ground: Ground, slept: Slept, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    private = rsa.generate_private_key(65537, 2048)
+    words = (serialization.Encoding.PEM, serialization.PrivateFormat.TraditionalOpenSSL)
+    key = tmp_path / "key.pem"
+    key.write_bytes(private.private_bytes(*words, serialization.NoEncryption()))
+    environment = {"CANARYFLEET_GITHUB_APP_ID": "7", "CANARYFLEET_GITHUB_APP_KEY": str(key)}
+    with FakeForge(ground, "github") as server:
+        settings = Settings(type="github", repository=REPOSITORY, url=server.url)
+        with pytest.raises(Problems):  # this forge takes no real signature
+            github.connect(settings, "", environment, slept.world).everybody()
+        (signed, *_) = [asked.headers["authorization"] for asked in server.asked]
+    scheme, _, token = signed.partition(" ")
+    now = slept.world.now()
+    claims = jwt.decode(
+        token, private.public_key(), algorithms=["RS256"], options={"verify_exp": False, "verify_iat": False}
+    )
+    assert (scheme, claims["iss"]) == ("Bearer", "7")
+    assert claims["iat"] <= now < claims["exp"] <= claims["iat"] + 600
+    assert jwt.get_unverified_header(token)["alg"] == "RS256"
 
 
 def test_an_app_without_pyjwt_is_told_what_to_install(
