@@ -3,7 +3,7 @@
 It comes before everything, asks nobody but the bars of people, and needs nothing but the tree.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from datetime import UTC
 from typing import NamedTuple
 
@@ -127,18 +127,25 @@ def _is_persons(facts: Facts, cluster: str) -> bool:
 
 def _return(facts: Facts, cluster: str, to: str | None, barring: Collection[Barred]) -> Move | None:
     """The move that takes a cluster back; None if there is nothing to go back to, or it is or gets barred."""
+    situation = facts.situation
+    for goal in [to] if to else _goals(facts, cluster):
+        release = situation.releases.get(goal or "")
+        if release is None or pointing.bars_on(release, situation.promotion, situation.now):
+            continue
+        if (release.workload, None) in barring or (None, release.id) in barring:
+            continue
+        fallback = pointing.fallback(limits.around(facts, release, cluster), cluster)
+        return Move(cluster=cluster, from_=facts.pointers[cluster].release, to=release.id, fallback=fallback)
+    return None
+
+
+def _goals(facts: Facts, cluster: str) -> Iterator[str | None]:
+    """Where a cluster may go back to: to the policy before, if its pods were proven with it; else to the fallback."""
     pointer, placed = facts.pointers[cluster], facts.placed.get(cluster)
     present = facts.situation.releases.get(pointer.release)
-    goal = to or pointer.fallback
-    if to is None and placed and present and _same_before(facts, cluster, present):
-        goal = placed.move.from_
-    release = facts.situation.releases.get(goal or "")
-    if release is None or pointing.bars_on(release, facts.situation.promotion, facts.situation.now):
-        return None
-    if (release.workload, None) in barring or (None, release.id) in barring:
-        return None
-    fallback = pointing.fallback(limits.around(facts, release, cluster), cluster)
-    return Move(cluster=cluster, from_=pointer.release, to=release.id, fallback=fallback)
+    if placed and present and _same_before(facts, cluster, present):
+        yield placed.move.from_
+    yield pointer.fallback
 
 
 def _same_before(facts: Facts, cluster: str, release: ReleaseFacts) -> bool:

@@ -44,7 +44,7 @@ OWN: dict[str, str] = {
     "CF102": "a cluster in no wave",
     "CF103": "a wave without clusters",
     "CF104": "a cluster that the fleet does not have",
-    "CF105": "a bake in which nothing can be measured",
+    "CF105": "a wave or a bake in which nothing is measured",
     "CF106": "a variable that a cluster does not have",
     "CF107": "no address of Prometheus for a cluster",
     "CF108": "hosts without a gateway",

@@ -27,7 +27,7 @@ DRIFT = timedelta(seconds=5)  # objects are dated by API servers, what happens t
 RESOLUTION = timedelta(
     seconds=1
 )  # of the difference of two timestamps of the cluster, which have whole seconds
-BESIDE = timedelta(minutes=10)  # what the stable version answered longer before or after says nothing
+BESIDE = timedelta(minutes=1)  # one pass of the controller measures both; an error has its retry 10 s later
 
 
 class Contradiction(Exception):
@@ -147,11 +147,15 @@ class Judged(NamedTuple):
 
     @property
     def beyond(self) -> Measurement | None:
-        """The measurement with which it went beyond what is let pass; None if it did not.
+        """The measurement with which it went beyond what is let pass; None if it did not."""
+        return self.beyond_but(lambda _: False)
+
+    def beyond_but(self, excused: Callable[[Measurement], bool]) -> Measurement | None:
+        """The same without the bad ones that are excused.
 
         Those that are no longer kept are in the counter; the proof itself has to be there.
         """
-        bad = [item for item, said in self.words if said == "bad"]
+        bad = [item for item, said in self.words if said == "bad" and not excused(item)]
         lost = max(0, self.seen.failed - sum(item.phase == "Failed" for item in self.seen.measurements))
         over = self.seen.failureLimit - lost
         return bad[min(max(0, over), len(bad) - 1)] if len(bad) > over and bad else None
@@ -229,24 +233,31 @@ def baked(judged: Judged, least: timedelta) -> bool:
     return judged.good and (alone or covered(judged) >= least)
 
 
-def stable_as_bad(runs: Iterable[Run], name: str, rule: Rule, since: datetime) -> bool:
-    """Whether the stable version, measured beside the canary, was beyond the same threshold too.
-
-    `since`: when the canary was; the number of the stable version that is nearest in time counts. In the
-    bake it has no users any more, so nothing is measured of it.
-    """
+def beside(run: Run, name: str, item: Measurement) -> Measurement | None:
+    """What the same run measured of the stable version at the time of a measurement of the canary."""
     twin = name.removesuffix(GUARD) + TWIN
-    times = [
-        (abs(item.began - since), item)
-        for run in runs
+    near = [
+        (abs(one.began - item.began), one)
         for metric in run.metrics
         if metric.name == twin and metric.dryRun
-        for item in metric.measurements
-        if item.began
+        for one in metric.measurements
+        if one.began and item.began and number(one.value) is not None
     ]
-    far, near = min(times, key=itemgetter(0), default=(BESIDE, None))
-    found = number(near.value) if near and far < BESIDE else None
-    return found is not None and rule.word(found) == "bad"
+    far, found = min(near, key=itemgetter(0), default=(BESIDE, None))
+    return found if far < BESIDE else None
+
+
+def stable_as_bad(run: Run, name: str, rule: Rule, item: Measurement) -> bool:
+    """Whether the stable version was beyond the same threshold at the time, by half as much as the canary or more.
+
+    Less is no excuse: a stable version that just touches the threshold is not what makes the canary bad.
+    """
+    twin = beside(run, name, item)
+    canary, stable = number(item.value), number(twin.value) if twin else None
+    threshold = CONDITION.fullmatch(rule.metric.rollback or "")
+    if canary is None or stable is None or threshold is None or rule.word(stable) != "bad":
+        return False
+    return 2 * abs(stable - float(threshold[2])) >= abs(canary - float(threshold[2]))
 
 
 def shown(metrics: dict[str, Judged], deciding: Sequence[Measurement] = ()) -> tuple[MetricEvidence, ...]:

@@ -60,6 +60,7 @@ def judge(facts: Facts, moves: Sequence[Move], *, live: bool) -> list[Reason]:
             given.setdefault(move.to, []).append(move)
     if given:
         reasons += unreadable(facts.situation)
+        reasons += unanswered(facts) if live else ()
     pointers = moved(facts, moves)
     for id, forward in given.items():
         release = facts.situation.releases.get(id)
@@ -73,6 +74,22 @@ def unreadable(situation: Situation) -> Iterator[Reason]:
     if situation.unreadable is not None:
         what = f"what may hold it can't be read: {situation.unreadable}"
         yield Reason(code="promotion-unreadable", message=what, remedy="repair it", alarm=True)
+
+
+def unanswered(facts: Facts) -> Iterator[Reason]:
+    """Failures beyond a limit of what clusters have: until they are barred nothing goes forward (invariant 6)."""
+    situation = facts.situation
+    for id in sorted({pointer.release for pointer in facts.pointers.values()} & situation.releases.keys()):
+        release = situation.releases[id]
+        if pointing.bars_on(release, situation.promotion, situation.now):
+            continue
+        for wave in release.waves:
+            failed = tuple(name for name in wave.members if standing.failed(facts, name, id))
+            if len(failed) > pointing.limit_of_failures(wave):
+                what = (
+                    f"{id} failed on {', '.join(failed[:5])}, and that goes back before anything goes forward"
+                )
+                yield _reason("beyond-limit", what, failed, "merge the rollback")
 
 
 def moved(facts: Facts, moves: Iterable[Move]) -> dict[str, Pointer]:

@@ -89,10 +89,14 @@ class Measure(NamedTuple):
     during: tuple[str, ...]
     limits: Limits
 
+    comparable: bool
+    """Whether the value is a share or a time, and not an amount that grows with the traffic."""
+
     @property
-    def tells_versions_apart(self) -> bool:
-        """Whether the same can be measured of another version, against a rollback threshold that suits both."""
-        return self.rollback is not None and not self.compared and bool(names(self.query) & VERSION)
+    def suits_stable(self) -> bool:
+        """Whether the same can be measured of the stable version, against the same rollback threshold."""
+        tells_apart = bool(names(self.query) & VERSION)
+        return self.rollback is not None and not self.compared and self.comparable and tells_apart
 
 
 class Context(NamedTuple):
@@ -136,21 +140,23 @@ def resolve(analysis: Analysis, context: Context) -> Resolved:
                 )
             )
         seen.setdefault(measure.name, index)
-    issues += _taken(seen)
+    issues += _taken(measures, seen, context.strategy)
     return Resolved(tuple(measures), tuple(issues))
 
 
-def _taken(named: dict[str, int]) -> Iterator[Issue]:
+def _taken(measures: list[Measure], named: dict[str, int], strategy: str) -> Iterator[Issue]:
     """Names that canaryfleet gives to what it measures beside another metric."""
-    for name, index in named.items():
-        for ending in (GUARD, TWIN):
-            if name.endswith(ending) and name.removesuffix(ending) in named:
-                yield Issue(
-                    ("metrics", index, "name"),
-                    "CF130",
-                    f"{name} is how canaryfleet calls what it measures beside {name.removesuffix(ending)}",
-                    "give it another `name`",
-                )
+    for measure in measures:
+        blue = strategy == "blueGreen"
+        beside = BACKGROUND in measure.during if blue else measure.suits_stable
+        name = measure.name + (GUARD if blue else TWIN)
+        if beside and name in named:
+            yield Issue(
+                ("metrics", named[name], "name"),
+                "CF130",
+                f"{name} is how canaryfleet calls what it measures beside {measure.name}",
+                "give it another `name`",
+            )
 
 
 def _measure(metric: Metric, analysis: Analysis, context: Context) -> Measure:
@@ -183,6 +189,7 @@ def _measure(metric: Metric, analysis: Analysis, context: Context) -> Measure:
             success=metric.consecutiveSuccessLimit or analysis.consecutiveSuccessLimit,
             error=_first(metric.consecutiveErrorLimit, analysis.consecutiveErrorLimit),
         ),
+        comparable=thresholds.is_share_or_time(metric, preset),
     )
 
 

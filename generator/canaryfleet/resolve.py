@@ -244,6 +244,18 @@ def _unknown_clusters(inputs: Inputs, at: tuple[str | int, ...], names: Sequence
 
 
 def _bake_issues(spec: Canary, measures: Sequence[metrics.Measure]) -> Iterable[Issue]:
+    """Waves whose clusters nothing would prove."""
+    judging = {metrics.STEPS, metrics.PREVIEW} | (set() if spec.exposure.blueGreen else {metrics.BACKGROUND})
+    if measures and all(judging.isdisjoint(measure.during) for measure in measures):
+        for key in ("waves", "hotfixWaves"):
+            for index, wave in enumerate(getattr(spec, key)):
+                if not duration(wave.minSuccessTime):
+                    yield Issue(
+                        (key, index),
+                        "CF105",
+                        "nothing is measured in it: no metric is during steps, and it does not bake",
+                        "give it a minSuccessTime, or measure a metric during steps",
+                    )
     if any(metrics.BAKE in measure.during for measure in measures):
         return
     for key in ("waves", "hotfixWaves"):

@@ -138,3 +138,11 @@ def _ordered(promote: Condition | None, rollback: Condition | None, found: list[
             f"a value can be {promote} and {rollback} at once",
             "roll back only beyond the promote threshold",
         )
+
+
+def is_share_or_time(metric: Metric, preset: Preset | None) -> bool:
+    """Whether the value is a ratio or a time, by its unit or else by how its thresholds are written."""
+    unit = metric.unit or (preset.unit if preset else None)
+    if unit is not None:
+        return unit in ("ratio", "seconds", "milliseconds")
+    return any(isinstance(text, str) and text.endswith(("%", "s")) for text in bounds(metric))

@@ -9,7 +9,7 @@ A guard's docstring says which fact it rests on: D and G are the sections of ref
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from functools import cached_property
+from functools import cached_property, partial
 from typing import NamedTuple
 
 from msgspec import to_builtins
@@ -22,6 +22,7 @@ from canaryfleet.models.observation import (
     CrashEvidence,
     Evidence,
     Live,
+    Measurement,
     Observation,
     PodState,
     Run,
@@ -345,18 +346,27 @@ def _measured_bad(case: Case) -> Said | None:
     """More measurements beyond the rollback threshold than are let pass, recomputed (argo-rollouts 4479)."""
     for run in case.attempt:
         for name, item in case.judged(run).items():
-            at = item.beyond
-            if at is None:
-                continue
-            said = (
-                f"{name} was {at.value}, and {item.rule.metric.rollback or 'failing'} is too bad ({run.name})"
-            )
-            beside = [] if run.role == "bake" else case.attempt
-            if at.began and measures.stable_as_bad(beside, name, item.rule, at.began):
-                return Said("StableAsBad", said, at.ended, deciding=(run,))
-            code = "BakeBeyondThreshold" if run.role == "bake" else "BeyondThreshold"
-            return Said(code, said, at.ended, deciding=(run,))
+            at = item.beyond_but(partial(measures.stable_as_bad, run, name, item.rule))
+            if at is not None:
+                code = "BakeBeyondThreshold" if run.role == "bake" else "BeyondThreshold"
+                return Said(code, _too_bad(run, name, item, at), at.ended, deciding=(run,))
     return None
+
+
+def _stable_as_bad(case: Case) -> Said | None:
+    """It is bad, but nothing of that is the canary's alone."""
+    for run in case.attempt:
+        for name, item in case.judged(run).items():
+            at = item.beyond
+            if at is not None:
+                twin = measures.beside(run, name, at)
+                said = f"{_too_bad(run, name, item, at)}; the stable version was at {twin.value if twin else '?'}"
+                return Said("StableAsBad", said, at.ended, deciding=(run,))
+    return None
+
+
+def _too_bad(run: Run, name: str, item: Judged, at: Measurement) -> str:
+    return f"{name} was {at.value}, and {item.rule.metric.rollback or 'failing'} is too bad ({run.name})"
 
 
 def _crashing(case: Case) -> Said | None:
@@ -373,7 +383,8 @@ def _crashing(case: Case) -> Said | None:
         return None
     said = f"{len(bad)} of {len(canary)} pods crash: {bad[0].why}"
     since = _latest(*(pod.crashed for pod in bad))
-    if any(pod.crashes >= CRASHES for pod in case.seen.pods if pod.hash != current.hash):
+    others = [pod for pod in case.seen.pods if pod.hash != current.hash]
+    if others and 2 * sum(pod.crashes >= CRASHES for pod in others) > len(others):
         return Said("StableAsBad", said, since, deciding=tuple(bad))
     return Said("Crashing", said, since, deciding=tuple(bad))
 
@@ -462,8 +473,10 @@ def _unproven(case: Case) -> Said | None:
         return None
     if not case.release.metrics:
         return Said("Unproven", "the release measures nothing", case.live.changed)
-    steps = {run.step: run for run in case.runs("steps")}
-    for what, step in _asked(case):
+    steps, asked = {run.step: run for run in case.runs("steps")}, list(_asked(case))
+    if not asked and not case.bakes:
+        return Said("Unproven", "the release measures nothing here", case.live.changed)
+    for what, step in asked:
         found = steps.get(step) if what == "steps" else next(iter(case.runs(what)), None)
         if found is None or case.live.changed is None or found.created > case.live.changed + DRIFT:
             return Said(
@@ -547,6 +560,7 @@ GUARDS: tuple[Callable[[Case], Said | None], ...] = (
     _hash,
     _measured_bad,
     _crashing,
+    _stable_as_bad,
     _held,
     _in_time(_under_way),
     _reverted,

@@ -338,6 +338,21 @@ class App:
             else:
                 return
 
+    def abort(self) -> None:
+        """Abort by hand, as `kubectl argo rollouts abort` does; 1.9 overlooks it as it does a promotion."""
+        path = f"{API}/namespaces/{self.namespace}/rollouts/{self.name}"
+        self.kube.patch_at(f"{path}/status", {"status": {"abort": True}})
+        for attempt in range(1, WAKINGS + 1):
+            try:
+                self.until_now(lambda: phase(self.rollout) == "Degraded", "it is aborted", LIMIT / WAKINGS)
+            except WaitTimeoutError:
+                if attempt == WAKINGS:
+                    raise
+                self.kube.patch_at(path, {"metadata": {"annotations": {WOKEN: f"abort-{attempt}"}}})
+            else:
+                break
+        self.catch_up()
+
     # ---- waiting ------------------------------------------------------------------------------
 
     def until(self, probe: Callable[[Object], T], what: str, timeout: float = LIMIT, since: float = 0.0) -> T:

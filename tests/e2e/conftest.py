@@ -93,9 +93,9 @@ def make_gate(fleet: Fleet) -> Iterator[Callable[..., Gate]]:
 
 
 @pytest.fixture
-def gitea(tmp_path: Path) -> Iterator[Gitea]:
-    """A real forge of the test's own."""
-    supervisor = Supervisor(tmp_path / "logs")
+def gitea(fleet: Fleet, request: pytest.FixtureRequest) -> Iterator[Gitea]:
+    """A real forge of the test's own; its log is beside those of the fleet."""
+    supervisor = Supervisor(fleet.logs / _slug(request.node.name))
     server: Gitea | None = None
     try:
         server = Gitea.start(supervisor)
@@ -114,10 +114,15 @@ def pytest_runtest_makereport(
     report = yield
     if report.when in {"setup", "call"} and report.failed:
         for app in item.stash.get(APPS, []):
-            folder = app.fleet.logs.parent / "failures" / re.sub(r"\W+", "-", item.name)
+            folder = app.fleet.logs.parent / "failures" / _slug(item.name)
             report.sections.append((f"{app.namespace} on {app.member.name}", app.story()))
             report.sections.append(("where", f"{app.dump(folder)}; programs' logs: {app.fleet.logs}"))
     return report
+
+
+def _slug(name: str) -> str:
+    """A test's name as a folder's."""
+    return re.sub(r"\W+", "-", name)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

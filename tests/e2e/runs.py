@@ -31,6 +31,12 @@ def bake(app: App) -> Object:
     return next(one for one in app.built() if one["kind"] == "AnalysisRun")
 
 
+def deciding(made: Object) -> list[str]:
+    """The names of a template's metrics that are no dry run."""
+    dry = {rule["metricName"] for rule in made["spec"].get("dryRun", [])}
+    return [one["name"] for one in made["spec"]["metrics"] if f"^{one['name']}$" not in dry]
+
+
 def spec_of(made: Object, metric: str = "", **values: str) -> Object:
     """What a Rollout's run of a template would be: its arguments given, all its metrics or one."""
     spec: Object = copy.deepcopy(made["spec"])

@@ -4,6 +4,7 @@ Each sentence of the reference page about analyses has its run here; none of the
 canaryfleet writes.
 """
 
+import statistics
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -22,9 +23,12 @@ REPLIES: dict[str, Reply] = {
     "empty": vector(),
     "down": DOWN,
     "worse": vector("2"),
+    "half, worse": vector("0.5", "2"),
+    "worse, half": vector("2", "0.5"),
 }
 BELOW, ABOVE = "result[0] < 1", "result[0] > 1"
 GUARDED = tuple(f"len(result) > 0 && {condition}" for condition in (BELOW, ABOVE))
+ALONE = tuple(f"len(result) == 1 && {condition}" for condition in (BELOW, ABOVE))
 
 
 @dataclass(frozen=True)
@@ -62,6 +66,10 @@ RULES = {
     "empty, guarded": Rule("empty", GUARDED, "Inconclusive"),  # type: ignore[arg-type]
     "empty, no condition": Rule("empty", (None, None), "Successful"),
     "empty is not nil": Rule("empty", ("!isNil(result)", "false"), "Successful"),
+    # several series
+    "several, the first is good": Rule("half, worse", (BELOW, ABOVE), "Successful"),
+    "several, the first is bad": Rule("worse, half", (BELOW, ABOVE), "Failed"),
+    "several, guarded": Rule("worse, half", ALONE, "Inconclusive"),  # type: ignore[arg-type]
     # functions
     "asInt": Rule("half", ("asInt(result[0]) == 0", "false"), "Successful"),
     "asFloat": Rule("half", ("asFloat(result[0]) == 0.5", "false"), "Successful"),
@@ -120,6 +128,7 @@ def test_rules_of_a_whole_run(make_app: Callable[..., App], make_gate: Callable[
     app = make_app()
     half, worse = (make_gate(REPLIES[name]).url for name in ("half", "worse"))
     good = runs.metric("up", half, (BELOW, ABOVE), **often(3))
+    other = good | {"name": "xmx"}
     bad = runs.metric("up", worse, (BELOW, ABOVE)) | {"name": "xmx"}
     late = runs.metric("up", half, (BELOW, ABOVE), initialDelay="60s") | {"name": "late"}
     argument = runs.metric("up{a='{{ args.a }}'}", half, (BELOW, ABOVE))
@@ -135,8 +144,12 @@ def test_rules_of_a_whole_run(make_app: Callable[..., App], make_gate: Callable[
             "Error",
         ),
         "kept-one": (
-            {"metrics": [good], "measurementRetention": [{"metricName": "m", "limit": 1}]},
+            {"metrics": [other], "measurementRetention": [{"metricName": "m", "limit": 1}]},
             "Successful",
+        ),
+        "kept-exact": (
+            {"metrics": [other], "measurementRetention": [{"metricName": "^m$", "limit": 1}]},
+            "Error",
         ),
         "argument": ({"metrics": [argument], "args": [{"name": "a", "value": "b"}]}, "Successful"),
         "argument-unknown": ({"metrics": [argument], "args": [{"name": "b", "value": "b"}]}, "Error"),
@@ -147,6 +160,7 @@ def test_rules_of_a_whole_run(make_app: Callable[..., App], make_gate: Callable[
     for name, (spec, _) in cases.items():
         runs.start(app, name, spec)
     assert runs.until_ended(app, cases) == {name: outcome for name, (_, outcome) in cases.items()}
+    assert runs.results(app, "kept-one")["xmx"]["count"] == 3
     assert len(runs.measured(app, "kept-one")) == 1
     assert "late" not in runs.results(app, "one-fails-while-another-waits")
     assert runs.measured(app, "terminated") == [], "Successful without a measurement"
@@ -170,6 +184,7 @@ def test_errors_come_every_ten_seconds_and_the_fifth_in_a_row_ends_a_run_that_se
     gaps = runs.gaps(app, "errors")
     record_property("seconds between errors", gaps)
     assert min(gaps) >= 9  # whole seconds on both sides
+    assert statistics.median(gaps) < 15, "it does not wait longer each time"
 
 
 PROVIDERS = (
@@ -255,15 +270,10 @@ def _invalid(app: App) -> str:
     return str(found[0]) if found else ""
 
 
-def test_a_bad_metric_is_found_only_when_it_runs_and_aborts_then(make_app: Callable[..., App]) -> None:
-    """And an argument that the template does not declare is dropped without a word."""
-
-    def alter(objects: list[Object]) -> list[Object]:
-        metric = first_of(objects, "AnalysisTemplate", "background")["spec"]["metrics"][0]
-        metric |= {"count": 1, "failureLimit": 3}
-        rollout_of(objects)["analysis"]["args"].append({"name": "undeclared", "value": "x"})
-        return objects
-
+def aborted(
+    make_app: Callable[..., App], alter: Callable[[list[Object]], list[Object]]
+) -> tuple[App, Object]:
+    """A canary that is altered and aborted for it, and the background run that could not be."""
     app = make_app(
         workload__replicas=2,
         exposure__steps=[{"weight": "50%", "for": "10m"}],
@@ -274,6 +284,36 @@ def test_a_bad_metric_is_found_only_when_it_runs_and_aborts_then(make_app: Calla
     app.deploy("1.1.0", alter)
     app.until_aborted()
     run = app.until_run("Background", "Error")
+    return app, run
+
+
+def test_an_argument_that_is_given_by_its_name_alone_is_empty_text(make_app: Callable[..., App]) -> None:
+    """Nothing refuses it but the metric server, which is asked for a window of no length."""
+
+    def alter(objects: list[Object]) -> list[Object]:
+        metric = first_of(objects, "AnalysisTemplate", "background")["spec"]["metrics"][0]
+        metric["consecutiveErrorLimit"] = 0
+        for argument in rollout_of(objects)["analysis"]["args"]:
+            if argument["name"] == "window":
+                del argument["value"]
+        return objects
+
+    app, run = aborted(make_app, alter)
+    assert {"name": "window", "value": ""} in run["spec"]["args"]
+    assert "parse error" in run["status"]["message"]
+    assert _invalid(app) == ""
+
+
+def test_a_bad_metric_is_found_only_when_it_runs_and_aborts_then(make_app: Callable[..., App]) -> None:
+    """And an argument that the template does not declare is dropped without a word."""
+
+    def alter(objects: list[Object]) -> list[Object]:
+        metric = first_of(objects, "AnalysisTemplate", "background")["spec"]["metrics"][0]
+        metric |= {"count": 1, "failureLimit": 3}
+        rollout_of(objects)["analysis"]["args"].append({"name": "undeclared", "value": "x"})
+        return objects
+
+    app, run = aborted(make_app, alter)
     assert "count" in run["status"]["message"]
     assert "undeclared" not in str(run["spec"]["args"])
     assert _invalid(app) == ""

@@ -1,15 +1,17 @@
 """Pods that don't get ready, crash or fit nowhere: users stay where they were, and what heals it."""
 
+import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
-from app import LIMIT, App, answered_after
-from rig import RigError, wait_until
+from app import LIMIT, WOKEN, App, answered_after
+from driving import PORT, internal, until_all_by, until_share
+from rig import Call, RigError, wait_until
 from rig.cluster import NEVER_READY
 from rig.kube import Object
 from rig.kubelet import crash, ready, starting
-from rig.rollouts import canary_weight, phase
+from rig.rollouts import API, canary_weight, phase
 
 from conftest import NEWEST
 
@@ -22,7 +24,11 @@ FAULTS: Mapping[str, dict[str, Any]] = {
     "unschedulable": {"workload__resources": {"limits": {"nvidia.com/gpu": 128}}},
 }
 FITTING = {"limits": {"nvidia.com/gpu": 1}}
-WATCHED_SECONDS = 3.0  # longer than a canary needs from its first ready pod to its first weight, unloaded
+LOOKS = 3  # times that the controller looks at a Rollout and leaves it as it is
+WATCHED_SECONDS = (
+    3.0  # before it does: other controllers count ready pods first, and nothing says that they have
+)
+FEW = 20
 
 
 def stable_app(make_app: Make, **changes: Any) -> App:
@@ -34,8 +40,16 @@ def stable_app(make_app: Make, **changes: Any) -> App:
     return app
 
 
-def play(app: App, fault: str, pods: list[Object]) -> None:
-    """What the kubelet would write of the pods."""
+def play(app: App, fault: str, canary: str) -> None:
+    """Wait for all pods of the canary, and write what the kubelet would write of them."""
+    replicas = f"{app.name}-{canary}"
+
+    def scheduled() -> list[Object]:
+        wanted = app.object("ReplicaSet", replicas)["spec"]["replicas"]
+        pods = app.pods(canary)
+        return pods if wanted and len(pods) == wanted and all(map(decided, pods)) else []
+
+    pods = app.until_now(scheduled, "the scheduler has seen all pods of the canary")
     if fault == "never ready":
         for pod in pods:
             starting(app.kube, pod)
@@ -43,6 +57,32 @@ def play(app: App, fault: str, pods: list[Object]) -> None:
         for restarts in range(4):
             for pod in pods:
                 crash(app.kube, pod, restarts)
+
+
+def decided(pod: Object) -> bool:
+    """Whether the scheduler has a node for a pod, or has said that there is none."""
+    return any(one["type"] == "PodScheduled" for one in pod["status"].get("conditions", []))
+
+
+def look_again(app: App) -> None:
+    """Wake the controller, and wait until its log says that it has been through the Rollout once more."""
+    before = looks(app)
+    path = f"{API}/namespaces/{app.namespace}/rollouts/{app.name}"
+    app.kube.patch_at(path, {"metadata": {"annotations": {WOKEN: f"after-{before}"}}})
+    wait_until(lambda: looks(app) > before, "the controller has looked at it again", LIMIT)
+
+
+def looks(app: App) -> int:
+    """How often the controller has been through the Rollout."""
+    said = ("Reconciliation completed", f" namespace={app.namespace} ", f" rollout={app.name} ")
+    lines = (app.fleet.logs / f"{app.member.name}-rollouts.log").read_text().splitlines()
+    return sum(all(words in line for words in said) for line in lines)
+
+
+def until_asked(calls: list[Call]) -> None:
+    """Wait until some more requests of a stream have been answered."""
+    sent = time.monotonic()
+    wait_until(lambda: answered_after(calls, sent).total() >= FEW, "more requests are answered", LIMIT)
 
 
 @pytest.mark.parametrize("fault", FAULTS)
@@ -53,12 +93,14 @@ def test_a_version_whose_pods_do_not_run_gets_no_request_and_the_next_release_he
     stable = app.stable
     bad = app.deploy("1.1.0", **FAULTS[fault])
     canary = app.until_new(bad)
-    pods = app.until_now(lambda: app.pods(canary), "pods of the canary")
-    play(app, fault, pods)
+    play(app, fault, canary)
     with app.member.client.stream(app.host) as calls:
-        start = calls[0].at if calls else 0.0
         wait_until(lambda: calls and calls[-1].at - calls[0].at > WATCHED_SECONDS, "watched", LIMIT)
-    assert set(answered_after(calls, start)) == {app.who(stable)}
+        for _ in range(LOOKS):
+            look_again(app)
+        until_asked(calls)
+    app.catch_up()
+    assert {call.who for call in calls} == {app.who(stable)}
     assert phase(app.rollout) == "Progressing"
     assert not canary_weight(app.rollout)
     assert not app.status.get("abort")
@@ -77,7 +119,7 @@ def test_a_revert_from_pods_that_crash_is_healthy_at_once(make_app: Make, fault:
     app = stable_app(make_app)
     stable, release = app.stable, app.pointed
     canary = app.until_new(app.deploy("1.1.0", **FAULTS[fault]))
-    play(app, fault, app.until_now(lambda: app.pods(canary), "pods of the canary"))
+    play(app, fault, canary)
     app.point(release)
     app.sync()
     app.until_healthy(app.frozen(release))
@@ -88,19 +130,25 @@ def test_a_revert_from_pods_that_crash_is_healthy_at_once(make_app: Make, fault:
 def test_a_canary_whose_pods_all_crash_loses_its_users_and_gets_them_back_with_its_pods(
     make_app: Make, record_property: Callable[[str, object], None]
 ) -> None:
-    app = stable_app(make_app)
+    app = stable_app(make_app, workload__port=PORT)
     stable = app.stable
+    until_all_by(app, app.who(stable))
     canary = app.until_new(app.deploy("1.1.0"))
     app.until_paused()
-    app.until_now(lambda: app.shares(20)[app.who(canary)], "the canary answers")
-    begun = len(app.seen())
-    with app.member.client.stream(app.host) as calls:
+    until_share(app, 50)
+    begun, client = len(app.seen()), app.member.client
+    with client.stream(app.host) as outside, client.stream(internal(app), inside=True) as within:
         for pod in app.pods(canary):
             crash(app.kube, pod, 1)
         crashed = app.seen()[-1].at
         app.until_now(lambda: canary_weight(app.rollout) == 0, "no weight")
-        app.member.client.wait_for(app.host, app.who(stable))
-        wait_until(lambda: {c.who for c in calls[-20:]} == {app.who(stable)}, "only the old version", LIMIT)
+        until_share(app, 0)
+        told = time.monotonic()
+        for calls in (outside, within):
+            until_asked(calls)
+    for calls in (outside, within):
+        assert set(answered_after(calls, told)) == {app.who(stable)}, "a request failed without any weight"
+    calls = [*outside, *within]
     lost = [call for call in calls if call.who not in {app.who(stable), app.who(canary)}]
     record_property("requests that failed while the canary's pods crashed", f"{len(lost)} of {len(calls)}")
     record_property(

@@ -232,12 +232,18 @@ def judge(app: App, gate: Gate, situations: Mapping[str, str]) -> None:
     """
     gate.freeze(full_window(app))
     made = runs.template(app, "steps")
-    for one, (situation, hash_) in itertools.product(made["spec"]["metrics"], situations.items()):
+    for name, (situation, hash_) in itertools.product(runs.deciding(made), situations.items()):
         window = f"{WINDOW}s"
         spec = runs.spec_of(
-            made, one["name"], canary_hash=hash_, revision=hash_, prometheus_address=gate.url, window=window
+            made,
+            name,
+            canary_hash=hash_,
+            stable_hash="0",
+            revision=hash_,
+            prometheus_address=gate.url,
+            window=window,
         )
-        runs.start(app, f"{one['name']}-{situation}", spec)
+        runs.start(app, f"{name}-{situation}", spec)
 
 
 @NEWEST
@@ -254,7 +260,7 @@ def test_every_preset_reads_its_own_version_and_judges_it_right(
         if situation in {"good", "bad", "missing"}:
             opposite = LOADS["good" if situation == "bad" else "bad"]
             strangers(app, f"chat-{hashes[situation]}", hashes[situation], opposite)
-    names = [one["name"] for one in runs.template(app, "steps")["spec"]["metrics"]]
+    names = runs.deciding(runs.template(app, "steps"))
     assert {str(one["preset"]) for one in METRICS} == set(presets.all_names())
     judge(app, make_gate(), hashes)
     wanted = {f"{name}-{s}": LOADS[s].outcome for name in names for s in LOADS}
@@ -275,7 +281,8 @@ def test_a_version_is_not_rolled_back_for_being_young(make_app: Callable[..., Ap
     vllm(app, f"chat-{runs.HASH}", LOADS["good"])
     for stage in ("steps", "background"):
         made = runs.template(app, stage)
-        spec = runs.spec_of(made, canary_hash=runs.HASH, revision=runs.HASH, window=f"{WINDOW}s")
+        hashes = {"canary_hash": runs.HASH, "stable_hash": f"{runs.HASH}0"}
+        spec = runs.spec_of(made, revision=runs.HASH, window=f"{WINDOW}s", **hashes)
         runs.start(app, stage, spec)
     assert runs.until_ended(app, ["steps"]) == {"steps": "Successful"}
     runs.until_measured(app, "background", 8)

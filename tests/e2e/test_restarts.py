@@ -1,13 +1,29 @@
 """The controller is killed and comes back: nothing is skipped, repeated or forgotten."""
 
+import uuid
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import pytest
-from app import ANALYSIS, App, measurements
-from rig import Fleet
+from app import ANALYSIS, LIMIT, WOKEN, App, measurements
+from driving import (
+    MANUAL,
+    PORT,
+    UNMEASURED,
+    ask,
+    internal,
+    only,
+    proxies,
+    stop_at,
+    until_all_by,
+    until_route,
+    until_share,
+)
+from rig import Fleet, wait_until
 from rig.cluster import start_controller
 from rig.kube import Object
+from rig.kubelet import ready, starting
 from rig.processes import Process, Supervisor
 from rig.rollouts import canary_weight, phase
 
@@ -21,6 +37,19 @@ STEPS: list[dict[str, Any]] = [
 ]
 # four measurements for a step, so that one can be interrupted
 SLOW = {**ANALYSIS, "window": "8s", "consecutiveSuccessLimit": 4, "count": 12}
+SCALE = 3
+EVERY_KIND: list[tuple[dict[str, Any], Callable[[App], None]]] = [
+    ({"mirror": "30%"}, partial(until_route, kind="mirror")),
+    ({"header": HEADER}, partial(until_route, kind="header")),
+    ({"cookie": {"preview": "1"}, "scale": {"replicas": SCALE}}, partial(until_route, kind="cookie")),
+    ({"weight": "20%"}, partial(until_share, percent=20)),
+    ({"weight": "60%"}, partial(until_share, percent=60)),
+]
+"""Steps, and what both Envoys have to be told at each."""
+SESSION = "mcp-session-id"
+USERS = [{SESSION: f"user-{number:03}"} for number in range(200)]
+FEW = 20
+LOOKS = 2  # times that a controller looks after its start: the second is no longer the one it starts with
 
 
 class Controller:
@@ -49,6 +78,21 @@ class Controller:
         """Kill it, and start it again."""
         self.kill()
         self.start()
+
+    def look(self) -> None:
+        """Wake it, and wait until its log says that it has been through the Rollout, a few times."""
+        path = self.app.kube.path_of(self.app.rollout)
+        for _ in range(LOOKS):
+            before = self._looks()
+            self.app.kube.patch_at(path, {"metadata": {"annotations": {WOKEN: f"after-{before}"}}})
+            wait_until(lambda: self._looks() > before, "the controller has looked", LIMIT)  # noqa: B023
+        self.app.catch_up()
+
+    def _looks(self) -> int:
+        assert self.process is not None
+        said = ("Reconciliation completed", f" namespace={self.app.namespace} ", f" rollout={self.app.name} ")
+        lines = self.process.log.read_text().splitlines()
+        return sum(all(words in line for words in said) for line in lines)
 
 
 @pytest.fixture
@@ -135,6 +179,156 @@ def quick(app: App) -> set[int]:
     """Steps that the controller may do two of between two writes of the status."""
     steps = app.rollout["spec"]["strategy"]["canary"]["steps"]
     return {index for index, step in enumerate(steps) if not {"pause", "analysis"} & set(step)}
+
+
+def test_a_controller_killed_at_every_stop_of_every_kind_of_step_leaves_all_as_it_was(
+    controlled: Callable[..., tuple[App, Controller]],
+) -> None:
+    app, controller = controlled(
+        analysis=UNMEASURED,
+        workload__port=PORT,
+        exposure__idempotent=True,
+        exposure__sticky={"header": SESSION},
+        exposure__steps=[{**step, "for": MANUAL} for step, _ in EVERY_KIND],
+    )
+    stable, stable_pods = app.stable, uids(app, app.stable)
+    until_all_by(app, app.who(stable))
+    canary, since = begin(app), len(app.seen())
+    release = app.frozen(app.pointed)
+    stops = []
+    for stop, (_, until_told) in enumerate(EVERY_KIND):
+        stop_at(app, release, stop)
+        until_told(app)
+        app.until_now(lambda: len(app.pods(canary)) == asked_for(app, canary), "the pods of the step")
+        stops.append(killed_at_a_stop(app, controller))
+    assert [stop["x-group"] for stop in stops] == [{app.who(stable)}] + [{app.who(canary)}] * 4
+    assert [stop["preview"] for stop in stops] == [{app.who(stable)}] * 2 + [{app.who(canary)}] * 3
+    assert [stop["weight"] for stop in stops] == [0, 0, 0, 20, 60]
+    users = [stop["users"] for stop in stops]
+    assert users[:3] == [set()] * 3, "only a weight moves users with a session"
+    assert set() < users[3] < users[4]
+    assert len(stops[2]["canary pods"]) == SCALE
+    # with a pod that is not ready it can't be complete before it is killed
+    late = app.pods(canary)[0]
+    starting(app.kube, late)
+    app.promote()
+    controller.restart()
+    controller.look()
+    assert app.stable == stable, "complete before all of its pods were ready"
+    ready(app.kube, late)
+    app.until_healthy(release)
+    until_all_by(app, app.who(canary))
+    assert app.stable == canary
+    assert app.weights() == [0, 20, 60, 100, 0]
+    steps = walked(app, since)
+    assert steps == sorted(steps), "a step was done again"
+    assert set(steps) >= set(range(len(app.rollout["spec"]["strategy"]["canary"]["steps"]) + 1)) - quick(app)
+    assert {frozenset(stop["stable pods"]) for stop in stops} == {frozenset(stable_pods)}
+    assert stops[-1]["canary pods"] <= uids(app, canary), "pods of the new version were made anew"
+
+
+def killed_at_a_stop(app: App, controller: Controller) -> dict[str, Any]:
+    """Kill the controller and start it again; what was so before, while none ran, and after it."""
+    app.catch_up()
+    before, since = picture(app), len(app.seen())
+    controller.kill()
+    assert picture(app) == before, "somebody noticed that no controller runs"
+    controller.start()
+    controller.look()
+    assert picture(app) == before, "the restart changed something"
+    routes = [seen.object["spec"] for seen in app.seen()[since:] if seen.object["kind"] == "VirtualService"]
+    assert all(spec == before["routes"] for spec in routes), "a route was away for a moment"
+    return before
+
+
+def picture(app: App) -> dict[str, Any]:
+    """What is so at a stop: for the controller, for the two Envoys, and for all kinds of users."""
+    sessions = [
+        app.member.client.each(host, USERS, inside=inside)
+        for host, inside in ((app.host, False), (internal(app), True))
+    ]
+    new = app.who(app.current)
+    users = [
+        {user[SESSION] for user, answer in zip(USERS, answers, strict=True) if answer.who == new}
+        for answers in sessions
+    ]
+    assert users[0] == users[1], "two Envoys put a user on one side"
+    assert {answer.who for answers in sessions for answer in answers} <= {new, app.who(app.stable)}
+    return {
+        "step": app.status["currentStepIndex"],
+        "pauses": app.status.get("pauseConditions"),
+        "weight": canary_weight(app.rollout),
+        "routes": app.object("VirtualService")["spec"],
+        "told": [envoy.routes(internal(app)) for envoy in proxies(app)],
+        "x-group": only(ask(app, FEW, x_group="internal").values()),
+        "preview": only(ask(app, FEW, cookie="a=b; preview=1").values()),
+        "users": users[0],
+        "stable pods": uids(app, app.stable),
+        "canary pods": uids(app, app.current),
+    }
+
+
+def uids(app: App, template: str) -> set[str]:
+    """The pods of a template: one that is made anew is another."""
+    return {pod["metadata"]["uid"] for pod in app.pods(template)}
+
+
+def asked_for(app: App, template: str) -> int:
+    """How many pods a template should have."""
+    return int(app.object("ReplicaSet", f"{app.name}-{template}")["spec"]["replicas"])
+
+
+def test_blue_green_goes_on_where_it_was_when_its_controller_is_killed_in_preview_and_after_the_switch(
+    controlled: Callable[..., tuple[App, Controller]],
+) -> None:
+    preview = f"preview-{uuid.uuid4().hex[:8]}.example"
+    blue = {"promoteAfter": MANUAL, "observe": "8s", "previewHosts": [preview], "previewReplicas": 1}
+    app, controller = controlled(exposure__steps=[], exposure__blueGreen=blue, workload__port=PORT)
+    client, stable = app.member.client, app.stable
+    old = app.who(stable)
+    until_all_by(app, old)
+    canary = begin(app, service=f"{app.name}-active")
+    new = app.who(canary)
+    app.until_paused("BlueGreenPause")
+    client.wait_for(preview, new)
+    with client.stream(app.host) as outside, client.stream(internal(app), inside=True) as within:
+        before = previewed(app, preview)
+        controller.kill()
+        assert previewed(app, preview) == before
+        controller.start()
+        controller.look()
+        assert previewed(app, preview) == before
+        assert before["users"] == {old}
+        assert before["active"] == stable
+        app.promote()
+        app.measured("PostPromotion", 2, "Successful")
+        (interrupted,) = app.runs("PostPromotion", canary)
+        controller.restart()
+        assert interrupted["status"]["phase"] == "Running"
+        assert app.status["blueGreen"]["activeSelector"] == canary
+        app.until_healthy()
+        until_all_by(app, new)
+    (finished,) = app.runs("PostPromotion", canary)
+    assert finished["metadata"]["uid"] == interrupted["metadata"]["uid"], "the analysis began anew"
+    assert finished["status"]["phase"] == "Successful"
+    measured = [m["startedAt"] for m in measurements(interrupted)]
+    assert [m["startedAt"] for m in measurements(finished)][: len(measured)] == measured
+    assert app.stable == canary
+    for calls in (outside, within):
+        order = [call.who for call in calls]
+        assert set(order) == {old, new}, "no request failed, and both were seen"
+        assert order == sorted(order, key=[old, new].index), "once switched nobody goes back"
+
+
+def previewed(app: App, preview: str) -> dict[str, Any]:
+    """What is so in preview: for the controller, and for the two kinds of users."""
+    return {
+        "active": app.status["blueGreen"]["activeSelector"],
+        "pauses": app.status.get("pauseConditions"),
+        "users": only(ask(app, FEW).values()),
+        "preview": set(app.member.client.shares(preview, FEW)),
+        "pods": {uid for template in (app.stable, app.current) for uid in uids(app, template)},
+    }
 
 
 def test_what_turned_bad_while_no_controller_ran_is_aborted_when_it_is_back(

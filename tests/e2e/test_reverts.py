@@ -23,8 +23,9 @@ KINDS: Mapping[str, list[dict[str, Any]]] = {
 
 
 def first(make_app: Make, **changes: Any) -> tuple[App, Release]:
-    """An app with its first release, synced with pruning."""
-    app = make_app(**{"analysis": ENDLESS, "exposure__idempotent": True, **changes})
+    """An app with its first release, synced with pruning. Its pods end gently: no request is lost."""
+    gently = {"exposure__idempotent": True, "workload__drain": "5s"}
+    app = make_app(**{"analysis": ENDLESS, **gently, **changes})
     app.pruned = True
     release = app.deploy("1.0.0")
     app.serve(release)

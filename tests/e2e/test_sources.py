@@ -2,7 +2,6 @@
 
 import base64
 import copy
-import os
 import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
@@ -63,7 +62,10 @@ def trusted(kube: Kube) -> dict[str, Any]:
     return {"server": kube.server, "certificate-authority-data": base64.b64encode(made).decode()}
 
 
-def test_three_clusters_take_less_than_a_second(fleet: Fleet, tmp_path: Path) -> None:
+def test_a_look_at_three_clusters_is_a_fifth_of_a_second_of_work(
+    fleet: Fleet, tmp_path: Path, record_property: Callable[[str, object], None]
+) -> None:
+    """Processor time, of the best of five looks; how long one takes depends on who else is at work here."""
     apps = [(f"app-{number}", "default", "1.0.0-abc") for number in range(5)]
     source = kubeconfig(tmp_path, {m.name: (m.kube, {"token": m.kube.token}) for m in fleet.members})
     took, worked = [], []
@@ -75,10 +77,9 @@ def test_three_clusters_take_less_than_a_second(fleet: Fleet, tmp_path: Path) ->
         assert [s.problem for s in sightings] == [None] * 3
         assert len({s.identity for s in sightings}) == 3
         assert all(look.problem is None for s in sightings for look in s.apps)
-    print(f"3 clusters, 5 apps each: {min(took):.3f} s, of it at work {min(worked):.3f} s")
+    record_property("seconds for 3 clusters with 5 apps each", round(min(took), 3))
+    record_property("of it at work", round(min(worked), 3))
     assert min(worked) < 0.2
-    if os.getloadavg()[0] < (os.cpu_count() or 1):  # other tests on the same processors tell nothing of ours
-        assert min(took) < 1.0
 
 
 @NEWEST

@@ -305,7 +305,7 @@ def test_an_abort_by_hand_looks_like_one_by_analysis_but_for_the_runs(app: App, 
     """Somebody aborts at 20 %: Degraded and aborted, and no run has failed."""
     begun(app)
     app.until_weight(20)
-    app.kube.patch_at(status_path(app), {"status": {"abort": True}})
+    app.abort()
     app.until_now(lambda: phase(app.rollout) == "Degraded" and canary_weight(app.rollout) == 0, "degraded")
     app.until_run("Background", "Successful")  # it was told to end
     assert not [run for run in app.runs() if run.get("status", {}).get("phase") == "Failed"]

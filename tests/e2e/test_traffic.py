@@ -19,9 +19,11 @@ from driving import (
     until_all_by,
     until_no_route,
     until_route,
+    until_routed,
     until_share,
 )
 from rig import wait_until
+from rig.kube import Object
 from standins import StandIn, stand_in
 
 from conftest import NEWEST
@@ -160,6 +162,103 @@ def test_a_mirror_step_copies_its_share_to_the_canary_and_nobody_sees_the_answer
     answers = client.shares(app.host, 500, path="/after")
     seen = sum(request["path"] == "/after" for request in app.asked(template))
     assert seen == answers[app.who(template)], "without the mirror it is asked only what it answers"
+
+
+USERS: dict[str, tuple[dict[str, object], dict[str, str]]] = {
+    "header": ({"header": {"x-canary-group": "internal"}}, {"x_canary_group": "internal"}),
+    "cookie": ({"cookie": {"preview": "1"}}, {"cookie": "preview=1"}),
+}
+"""By kind of route: its step, and what its users send."""
+
+
+def canary_of(objects: list[Object]) -> Object:
+    """The canary strategy of what is applied."""
+    found: Object = next(o for o in objects if o["kind"] == "Rollout")["spec"]["strategy"]["canary"]
+    return found
+
+
+def pods_stay(objects: list[Object]) -> list[Object]:
+    """Have an aborted canary keep its pods, which answer whoever is led to them."""
+    canary_of(objects)["abortScaleDownDelaySeconds"] = 0
+    return objects
+
+
+@pytest.mark.parametrize("weight", [0, 30], ids=["alone", "weighted"])
+@pytest.mark.parametrize("kind", USERS)
+def test_an_abort_gives_the_users_of_a_header_or_cookie_route_the_stable_version(
+    routed: Callable[..., App], kind: str, weight: int
+) -> None:
+    step, user = USERS[kind]
+    app = routed(exposure__steps=[hold(**step), hold(weight="30%")])
+    old = app.who(app.stable)
+    release = app.deploy("1.1.0", pods_stay)
+    stop_at(app, release, 0)
+    until_route(app, kind)
+    new = app.who(app.current)
+    if weight:
+        stop_at(app, release, 1)
+        until_share(app, weight)
+    assert who(app, user) == {new}
+
+    app.abort()
+    until_no_route(app, kind)
+    until_all_by(app, old)
+    assert who(app, user) == {old}
+    app.catch_up()
+    assert list(app.routes()) == [f"{app.namespace}-{app.name}-primary"]
+    assert app.pods(app.current), "somebody could still answer as the canary"
+
+
+def test_an_abort_ends_the_copies_of_a_mirror_step(routed: Callable[..., App]) -> None:
+    app = routed(exposure__idempotent=True, exposure__steps=[hold(mirror="100%"), hold(weight="20%")])
+    old = app.who(app.stable)
+    release = app.deploy("1.1.0", pods_stay)
+    stop_at(app, release, 0)
+    until_route(app, "mirror")
+    client, template = app.member.client, app.current
+
+    def send(when: str) -> Counter[str]:
+        answers = client.shares(app.host, FEW, path=f"/{when}/outside")
+        return answers + client.shares(internal(app), FEW, path=f"/{when}/inside", inside=True)
+
+    def copied(when: str) -> Counter[str]:
+        paths = Counter(request["path"] for request in app.asked(template))
+        return Counter({path: count for path, count in paths.items() if path.startswith(f"/{when}/")})
+
+    assert send("before") == {old: 2 * FEW}
+    every = {"/before/outside": FEW, "/before/inside": FEW}
+    wait_until(lambda: copied("before") == every, "each request is copied", 20)
+
+    app.abort()
+    until_no_route(app, "mirror")
+    until_all_by(app, old)
+    assert send("after") == {old: 2 * FEW}
+    assert not copied("after")
+    app.catch_up()
+    assert list(app.routes()) == [f"{app.namespace}-{app.name}-primary"]
+
+
+@pytest.mark.parametrize("order", [("header", "cookie"), ("cookie", "header")], ids="-".join)
+def test_managed_routes_have_the_order_of_the_rollout_s_list_and_not_that_of_their_steps(
+    routed: Callable[..., App], order: tuple[str, str]
+) -> None:
+    """The first route that matches is taken: so the order is what decides about users of both."""
+
+    def reorder(objects: list[Object]) -> list[Object]:
+        listed = canary_of(objects)["trafficRouting"]["managedRoutes"]
+        listed.sort(key=lambda route: order.index(route["name"].rpartition("-")[2]))
+        return objects
+
+    app = routed(exposure__steps=[hold(**step) for step, _ in USERS.values()])
+    release = app.deploy("1.1.0", reorder)
+    stop_at(app, release, 0)
+    stop_at(app, release, 1)
+    names = [f"{app.namespace}-{app.name}-{kind}" for kind in (*order, "primary")]
+    until_routed(app, lambda routes: list(routes)[:3] == names, f"routes in the order {names}")
+    app.catch_up()
+    assert list(app.routes()) == names
+    for _, user in USERS.values():
+        assert who(app, user) == {app.who(app.current)}
 
 
 def test_blue_green_shows_the_new_version_on_the_preview_host_alone_and_switches_all_at_once(

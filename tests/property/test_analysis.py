@@ -264,7 +264,10 @@ def test_what_is_measured_of_the_stable_version_is_a_dry_run_that_delays_nothing
             assert '="{{args.revision}}"' not in query
             assert own["interval"] == twin["interval"]
             assert ("count" in twin) == ("count" in own)
-            assert twin.get("count", 0) <= own.get("consecutiveSuccessLimit", 0)
+            if "count" in twin:  # whatever it measures, it is over as soon as the canary's own may be
+                assert twin["consecutiveSuccessLimit"] <= own["consecutiveSuccessLimit"]
+                assert twin["failureLimit"] <= own["failureLimit"]
+                assert twin["inconclusiveLimit"] == twin["consecutiveErrorLimit"] == 0
 
 
 @PROPERTY

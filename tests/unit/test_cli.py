@@ -66,7 +66,6 @@ BAD_SPECS = [
     ("$(selector)", "$(selectr)", "CF139", "did you mean"),
     ("name: tool-errors", "name: istio-error-rate", "CF130", "a second metric"),
     ("name: tool-errors", "name: istio-error-rate-stable", "CF130", "is how canaryfleet calls"),
-    ("name: tool-errors", "name: istio-error-rate-guard", "CF130", "is how canaryfleet calls"),
     ("error_type!=", "a={{args.x}},error_type!=", "CF139", "begins an argument"),
 ]
 
@@ -86,6 +85,17 @@ def test_a_bad_spec_is_explained_and_writes_nothing(
     assert said.err.startswith(f"{SPEC}:"), "the place: file, line and column"
     assert "Traceback" not in said.err
     assert content(tree) == before
+
+
+def test_a_wave_in_which_nothing_is_measured_is_refused(
+    tree: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    edit(tree, SPEC, "rollbackAbove: 3%}", "rollbackAbove: 3%, during: [bake]}")
+    edit(tree, SPEC, "  - name: tool-errors", "  - during: [bake]\n    name: tool-errors")
+    assert run(tree, "lint") == 1
+    said = capsys.readouterr().err
+    assert "CF105" in said, said
+    assert "{name: rest" in (tree / SPEC).read_text().splitlines()[int(said.split(":")[1]) - 1]
 
 
 def test_all_problems_of_all_files_in_one_run(tree: Path, capsys: pytest.CaptureFixture[str]) -> None:

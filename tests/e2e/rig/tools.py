@@ -72,7 +72,7 @@ TOOLS = (
 
 
 GO_VERSION = (1, 26, 2)
-"""What the modules' go.mod ask for (but that of Gitea, which no test needs)."""
+"""The newest that one of the modules' go.mod asks for (Gitea's)."""
 
 
 def require() -> None:

@@ -10,7 +10,7 @@ import json
 import socketserver
 import threading
 import time
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -127,6 +127,8 @@ class Mesh:
     client: Client
     envoys: list[Process] = field(default_factory=list)
     backends: dict[Group, Backend] = field(default_factory=dict)
+    serving: dict[Group, dict[str, Object]] = field(default_factory=dict)
+    """The pods behind each endpoint, by their UIDs, as they were seen ready last."""
     _closed: threading.Event = field(default_factory=threading.Event)
 
     @classmethod
@@ -193,7 +195,7 @@ class Mesh:
     def _follow_pods(self) -> None:
         listed = self.cluster.kube.raw_json("/api/v1/pods")
         pods = {pod["metadata"]["uid"]: pod for pod in listed["items"]}
-        self._sync(pods.values())
+        self._sync(pods)
         version = listed["metadata"]["resourceVersion"]
         for event in self.cluster.kube.watch(f"/api/v1/pods?resourceVersion={version}", WATCH_SECONDS):
             if self._closed.is_set():
@@ -205,17 +207,20 @@ class Mesh:
                 pods[pod["metadata"]["uid"]] = pod
             else:
                 return  # the watch is too old: list anew
-            self._sync(pods.values())
+            self._sync(pods)
 
-    def _sync(self, pods: Collection[Object]) -> None:
-        wanted = ready_groups(pods)
+    def _sync(self, pods: Mapping[str, Object]) -> None:
+        wanted = ready_groups(pods.values())
         failed = []
-        for group, labels in wanted.items():
+        for group, ready in wanted.items():
             if group not in self.backends:
-                failed += _attempt(partial(self._add, group, labels))
-        there = groups(pod for pod in pods if "deletionTimestamp" not in pod["metadata"])
+                failed += _attempt(partial(self._add, group, _labels(next(iter(ready.values())))))
         for group in set(self.backends) - set(wanted):
-            failed += _attempt(partial(self._remove, group, crashed=group in there))
+            stops = min(
+                (_stops(pods.get(uid), pod) for uid, pod in self.serving.get(group, {}).items()), default=0.0
+            )
+            failed += _attempt(partial(self._remove, group, stops))
+        self.serving |= wanted
         if failed:  # of one app, whose namespace is going perhaps; all others have been done
             raise RigError("; ".join(failed))
 
@@ -230,18 +235,14 @@ class Mesh:
             raise
         self.backends[group] = backend
 
-    def _remove(self, group: Group, *, crashed: bool) -> None:
-        """Take an endpoint away. A pod that is told to end answers until all proxies know; one that crashes does not."""
+    def _remove(self, group: Group, stops: float) -> None:
+        """Take an endpoint away; `stops`: seconds for which its pods answer all the same."""
         try:
             self.cluster.kube.delete_at(group.path)
         except RigError as error:
             if ": 404 " not in str(error):  # gone already, with its namespace
                 raise
-        backend = self.backends.pop(group)
-        if crashed:
-            backend.close()
-            return
-        timer = threading.Timer(DRAIN_SECONDS, backend.close)
+        timer = threading.Timer(stops, self.backends.pop(group).close)
         timer.daemon = True
         timer.start()
 
@@ -259,21 +260,29 @@ def _attempt(act: Callable[[], None]) -> list[str]:
     return []
 
 
-def ready_groups(pods: Iterable[dict[str, Any]]) -> dict[Group, dict[str, str]]:
-    """Return the labels of the ready pods, one entry for each template."""
-    return groups(pod for pod in pods if _serving(pod))
-
-
-def groups(pods: Iterable[dict[str, Any]]) -> dict[Group, dict[str, str]]:
-    """Return the labels of pods, one entry for each template."""
-    found: dict[Group, dict[str, str]] = {}
+def ready_groups(pods: Iterable[Object]) -> dict[Group, dict[str, Object]]:
+    """Return the ready pods of each template, by their UIDs."""
+    groups: dict[Group, dict[str, Object]] = {}
     for pod in pods:
-        labels: dict[str, str] = pod["metadata"].get("labels", {})
+        labels = _labels(pod)
         app = labels.get("app.kubernetes.io/name", labels.get("app"))
-        if app:
-            template = labels.get(HASH_LABEL, UNHASHED)
-            found[Group(pod["metadata"]["namespace"], app, template)] = labels
+        if app and _serving(pod):
+            group = Group(pod["metadata"]["namespace"], app, labels.get(HASH_LABEL, UNHASHED))
+            groups.setdefault(group, {})[pod["metadata"]["uid"]] = pod
+    return groups
+
+
+def _labels(pod: Object) -> dict[str, str]:
+    found: dict[str, str] = pod["metadata"].get("labels", {})
     return found
+
+
+def _stops(now: Object | None, ready: Object) -> float:
+    """Seconds until a pod that was ready stops to answer: at once, unless it was told to end and has a preStop."""
+    if now is not None and "deletionTimestamp" not in now["metadata"]:
+        return 0.0
+    hooks = [one.get("lifecycle", {}).get("preStop", {}) for one in ready["spec"]["containers"]]
+    return max(float(hook.get("sleep", {}).get("seconds", 0)) for hook in hooks)
 
 
 def _serving(pod: dict[str, Any]) -> bool:

@@ -481,6 +481,26 @@ def test_another_policy_does_not_rerun_what_is_not_proven(mark: str) -> None:
     assert (decision.kind, codes(decision)) == ("Hold", codes(decision) | {"not-at-rest"})
 
 
+def test_where_the_policy_before_is_barred_too_it_goes_back_to_the_fallback() -> None:
+    """On a the workload is new and fails; p had it with another policy, which is barred with it."""
+    now = situation(POLICY, "p+ a-")
+    releases = {id: item for id, item in now.releases.items() if id in (OLD.id, NEW.id, POLICY.id)}
+    before = merged(
+        Move(cluster="p", from_=OLD.id, to=NEW.id, fallback=OLD.id), at=NOW - 3 * HOUR, kind="Start"
+    )
+    policy = merged(
+        Move(cluster="p", from_=NEW.id, to=POLICY.id, fallback=OLD.id),
+        at=NOW - 2 * HOUR,
+        kind="Start",
+        proofs=(proof("p", NEW.id, since=NOW - 2 * HOUR),),
+    )
+    now = replace(now, releases=releases, history=(before, policy, *now.history[1:]))
+    decision = decide(now)
+    assert decision.kind == "Rollback"
+    assert moved(decision) == all_to(OLD.id, "p", "a")
+    assert [bar.workload for bar in decision.bars] == ["w2"]
+
+
 def test_what_was_reverted_to_advances_nothing() -> None:
     now = situation(given="p+")
     reverted = verdict("p", NEW.id, "Verified", NOW, basis="Reverted")

@@ -107,6 +107,17 @@ def test_going_back_to_the_policy_before_is_let_pass() -> None:
     assert broken(replace(now, history=(had,)), "p", to=NEW.id) == set()
 
 
+def test_nothing_goes_forward_beside_a_failure_that_is_not_barred_yet() -> None:
+    """A person merges what the bot proposed before, while the rollback waits for a hand."""
+    now = situation(given="p-")
+    third = release("5-third", "w5", waves())
+    now = replace(now, releases={**now.releases, third.id: third}, candidate=third.id)
+    assert "beyond-limit" in broken(now, "p", to=third.id)
+    assert broken(now, "p", to=OLD.id, fallback=None) == set()
+    barred = replace(now, promotion=promotion(bars=(Bar(workload=NEW.workload, **SINCE),)))
+    assert "beyond-limit" not in broken(barred, "p", to=third.id)
+
+
 def test_a_pointer_to_nothing_is_refused() -> None:
     now = situation(given="p+")
     assert broken(now, "a", to="9-lost") == {"to-nothing"}

@@ -250,34 +250,89 @@ def test_lost_bad_ones_are_in_the_counter_but_the_proof_has_to_be_there():
 
 
 def twin(run: Run, value: str, earlier: float = 0, **other: Any) -> Run:
-    """The same of the stable version in a run, so many minutes before the canary's last measurement."""
+    """The same of the stable version in a run, so many seconds before the canary's last measurement."""
     at = max(item.began for metric in run.metrics for item in metric.measurements)
-    at -= timedelta(minutes=earlier)
+    at -= timedelta(seconds=earlier)
     one = Measurement(phase="Failed", value=value, began=at, ended=at)
     beside = Measured(name="istio-error-rate-stable", phase="Failed", dryRun=True, measurements=(one,))
     others = (metric for metric in run.metrics if metric.name != beside.name)
     return replace(run, metrics=(*others, replace(beside, **other)))
 
 
+def beside(*values: str, **more: Any) -> str:
+    """The reason if the stable version was so, one second after the other; the canary was at 0.5 or so."""
+    measured = tuple(
+        Measurement(phase="Failed", value=value, began=at, ended=at)
+        for number, value in enumerate(reversed(values))
+        for at in [LAST_BAD - timedelta(seconds=number)]
+    )
+    changed = {"measurements": measured[::-1]} | more
+    return reason(runs(BAD, "background", lambda run: twin(run, "[]", **changed)), BAD_BASE)
+
+
+LAST_BAD = max(
+    item.began
+    for run in BAD.runs
+    if run.role == "background"
+    for metric in run.metrics
+    for item in metric.measurements
+)
+
+
 def test_a_stable_version_that_is_as_bad_holds():
-    assert reason(runs(BAD, "background", lambda run: twin(run, "[0.06]")), BAD_BASE) == "StableAsBad"
-    assert reason(runs(BAD, "background", lambda run: twin(run, "[0.001]")), BAD_BASE) == "BeyondThreshold"
-    assert reason(runs(BAD, "background", lambda run: twin(run, "[]")), BAD_BASE) == "BeyondThreshold"
+    assert beside("[0.9]") == "StableAsBad"
+    assert beside("[0.001]") == "BeyondThreshold"
+    assert beside("[]") == "BeyondThreshold"
 
 
-@pytest.mark.parametrize(("earlier", "expected"), [(9, "StableAsBad"), (11, "BeyondThreshold")])
+def test_a_stable_version_that_just_touches_the_threshold_is_no_excuse():
+    assert beside("[0.051]") == "BeyondThreshold"
+
+
+@pytest.mark.parametrize(("earlier", "expected"), [(50, "StableAsBad"), (70, "BeyondThreshold")])
 def test_how_the_stable_version_was_long_before_says_nothing(earlier, expected):
-    assert reason(runs(BAD, "background", lambda run: twin(run, "[0.06]", earlier)), BAD_BASE) == expected
+    assert reason(runs(BAD, "background", lambda run: twin(run, "[0.9]", earlier)), BAD_BASE) == expected
 
 
 def test_the_number_nearest_in_time_counts():
-    both = runs(BAD, "background", lambda run: twin(twin(run, "[0.06]", 3), "[0.001]", 1))
-    assert reason(both, BAD_BASE) == "BeyondThreshold"
+    assert beside("[0.9]", "[0.001]") == "BeyondThreshold"
+    assert beside("[0.9]", "[]") == "StableAsBad", "no number is none"
 
 
 def test_a_metric_of_that_name_that_decides_is_not_about_the_stable_version():
-    own = runs(BAD, "background", lambda run: twin(run, "[0.06]", dryRun=False))
-    assert reason(own, BAD_BASE) == "BeyondThreshold"
+    assert beside("[0.9]", dryRun=False) == "BeyondThreshold"
+
+
+def test_what_another_run_measured_of_the_stable_version_says_nothing():
+    def other(run: Run) -> Run:
+        mine = tuple(metric for metric in run.metrics if not metric.dryRun)
+        return replace(run, metrics=mine)
+
+    (background,) = [run for run in BAD.runs if run.role == "background"]
+    step = replace(
+        twin(other(background), "[0.9]"), name="s", uid="s", role="steps", step=FIRST, phase="Running"
+    )
+    step = replace(step, metrics=step.metrics[-1:])
+    seen = runs(replace(BAD, runs=(*BAD.runs, step)), "background", other)
+    assert reason(seen, BAD_BASE) == "BeyondThreshold"
+
+
+def test_one_metric_that_is_excused_excuses_no_other():
+    def two(run: Run) -> Run:
+        made = twin(run, "[0.9]")
+        bad = next(metric for metric in made.metrics if metric.failed)
+        return replace(made, metrics=(*made.metrics, replace(bad, name="other")))
+
+    (metric,) = BAD_BASE.release.metrics
+    release = replace(BAD_BASE.release, metrics=(metric, replace(metric, name="other")))
+    assert reason(runs(BAD, "background", two), BAD_BASE._replace(release=release)) == "BeyondThreshold"
+
+
+def test_pods_that_crash_are_not_excused_by_a_metric():
+    pods = tuple(pod(name, BAD.live.current.hash, 5) for name in ("a", "b"))
+    pods = tuple(replace(one, pod=BAD.live.pod) for one in pods)
+    excused = runs(BAD, "background", lambda run: twin(run, "[0.9]"))
+    assert reason(replace(excused, pods=pods), BAD_BASE) == "Crashing"
 
 
 def pod(name: str, hash_: str, crashes: int) -> PodState:
@@ -302,6 +357,27 @@ def test_most_of_the_canary_has_to_crash(crashes, expected):
 def test_a_stable_version_that_crashes_too_holds():
     pods = (pod("a", MIDDLE.live.current.hash, 5), pod("b", MIDDLE.live.stable.hash, 5))
     assert reason(replace(MIDDLE, pods=pods)) == "StableAsBad"
+
+
+def test_one_stable_pod_of_many_that_crashes_excuses_nothing():
+    stable = MIDDLE.live.stable.hash
+    pods = (
+        pod("a", MIDDLE.live.current.hash, 5),
+        pod("b", stable, 5),
+        pod("c", stable, 0),
+        pod("d", stable, 0),
+    )
+    assert reason(replace(MIDDLE, pods=pods)) == "Crashing"
+
+
+def test_where_nothing_is_asked_nothing_is_verified():
+    """The only metric is one of the bake, and this wave has none."""
+    (metric,) = BASE.release.metrics
+    files = {path: digest for path, digest in BASE.release.files.items() if not path.startswith("waves/")}
+    steps = tuple(step for step in BASE.release.steps if "analysis" not in step)
+    only = replace(BASE.release, metrics=(replace(metric, during=("bake",)),), files=files, steps=steps)
+    seen = live(replace(GOOD, runs=()), steps=steps, step=len(steps))
+    assert reason(seen, BASE._replace(release=only)) == "Unproven"
 
 
 def test_pods_of_something_else_prove_nothing():

@@ -29,6 +29,7 @@ WINDOW, CANARY_HASH, STABLE_HASH = "window", "canary-hash", "stable-hash"
 UNSET = "http://set.by.the.overlay.invalid"
 ENDLESS = 1_000_000_000  # inconclusive measurements of a metric that has no end
 RETENTION = 100
+TWIN_TIMEOUT = 10  # seconds
 BAKE_MEASUREMENTS = 48
 ALL_TRAFFIC = "0.99"
 
@@ -72,7 +73,7 @@ def template(
     watching = [measure for measure in measures if duration(observe) and BACKGROUND in measure.during]
     metrics = [_metric(measure, stage, observe) for measure in chosen]
     metrics += [_guard(measure, observe) for measure in watching]
-    twins = [_twin(measure, stage) for measure in chosen if beside and _is_twin_of_use(measure, stage)]
+    twins = [_twin(measure, stage) for measure in chosen if beside and measure.suits_stable]
     metrics += twins
     if not metrics:
         return None
@@ -181,28 +182,22 @@ def _guard(measure: Measure, length: str) -> Object:
     return metric | {"name": measure.name + GUARD, "count": count, "inconclusiveLimit": count - 1}
 
 
-def _is_twin_of_use(measure: Measure, stage: str) -> bool:
-    """The background analysis accompanies all steps, so what it measures no step has to measure too."""
-    elsewhere = stage != BACKGROUND and BACKGROUND in measure.during
-    return measure.tells_versions_apart and not elsewhere
-
-
 def _twin(measure: Measure, stage: str) -> Object:
     """The same of the stable version, in a dry run: if it is as bad, that proves nothing against the canary.
 
-    It never ends a run (helpers.go, IsTerminating) but a run waits for it: so in a step it is over with the
-    fewest measurements that the step can have, whatever they say, and in the background it has no end.
+    It never ends a run (helpers.go, IsTerminating), but a run waits for it (analysis.go, assessRunStatus): so in
+    a step it is over with the first measurement that says nothing, and with as many good or bad ones as the
+    canary's own. In the background it has no end.
     """
-    metric = _metric(measure, BACKGROUND, "0")
+    metric = _metric(measure, stage, "0")
+    limits = {"inconclusiveLimit": 0, "consecutiveErrorLimit": 0}
+    if stage == BACKGROUND:
+        limits = dict.fromkeys(("inconclusiveLimit", "failureLimit", "consecutiveErrorLimit"), ENDLESS)
     success, failure = _conditions(measure, judge=False)
-    limits = {"failureLimit": ENDLESS, "consecutiveErrorLimit": ENDLESS}
-    if stage != BACKGROUND:
-        count = measure.limits.success
-        limits = {"count": count, "failureLimit": count - 1, "inconclusiveLimit": count - 1}
-        limits["consecutiveErrorLimit"] = measure.limits.error
-    query = _guarded(measure, _fill(measure.query, STABLE), STABLE)
     conditions = {"successCondition": success, "failureCondition": failure}
-    return metric | conditions | limits | {"name": measure.name + TWIN, "provider": _prometheus(query)}
+    provider = _prometheus(_guarded(measure, _fill(measure.query, STABLE), STABLE))
+    provider["prometheus"]["timeout"] = TWIN_TIMEOUT  # all of one pass wait for the slowest answer
+    return metric | conditions | limits | {"name": measure.name + TWIN, "provider": provider}
 
 
 def _bake_metric(measure: Measure, wave: Wave, analysis: Analysis, requests: str) -> Object:
