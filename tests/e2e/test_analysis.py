@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import runs
-from app import ERROR_RATE, App
+from app import ERROR_RATE, App, measurements
 from rig import Call
 from rig.gate import DOWN, PASS, Gate, Reply, vector
 
@@ -146,7 +146,7 @@ def test_doubt_waits_for_a_person_and_a_resume_measures_again(
             app.promote()
         app.until_now(lambda n=number: len(app.runs("Step")) == n, f"run {number} of the step")  # type: ignore[misc]
         run = app.until_run("Step", "Inconclusive")
-        phases = [one["phase"] for one in run["status"]["metricResults"][0]["measurements"]]
+        phases = [one["phase"] for one in measurements(run)]
         assert phases == ["Inconclusive"] * 4
         app.until_paused("InconclusiveAnalysisRun")
         assert app.weights() == [0, 20], "doubt promoted"
