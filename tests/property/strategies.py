@@ -448,6 +448,9 @@ def analyses(draw: DrawFn, exposure: Data) -> Data:
     kinds = (_preset(during), _preset(during), _query(during), _foreign(during), judges)
     metrics = draw(st.lists(st.one_of(*kinds), max_size=4))
     named = [metric | {"name": f"metric-{index}"} for index, metric in enumerate(metrics)]
+    judging = {"steps", "preview"} | (set() if "blueGreen" in exposure else {"background"})
+    if named and all(judging.isdisjoint(metric.get("during", ["steps"])) for metric in named):
+        named[0].pop("during")  # a wave without a bake in which nothing is measured is refused
     return analysis | ({"metrics": named} if named else {})
 
 

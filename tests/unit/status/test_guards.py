@@ -200,6 +200,8 @@ def test_the_same_pods_were_verified_here_before():
 
 def test_a_retry_replaces_the_steps_of_the_attempt_before():
     def worse(item: Measured) -> Measured:
+        if item.dryRun:
+            return item
         bad = replace(item.measurements[-1], phase="Failed", value="[0.9]")
         return replace(item, phase="Failed", failed=1, measurements=(bad,))
 
