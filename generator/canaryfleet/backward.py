@@ -58,11 +58,9 @@ def _failures(facts: Facts) -> list[Return]:
         if release is None:
             continue
         alone = [name for name in limits.having(facts, id) if standing.failed(facts, name, id)]
-        for wave in release.waves:
-            failed = [name for name in wave.members if standing.failed(facts, name, id)]
-            if len(failed) > pointing.limit_of_failures(wave):
-                found.append(_beyond(facts, release, wave, tuple(failed)))
-                alone = []
+        for wave, failed in limits.beyond(facts, release):
+            found.append(_beyond(facts, release, wave, failed))
+            alone = []
         if alone:
             what = f"{id} failed on {names(alone)}, as many as may: it goes back there and still counts"
             found.append(Return(tuple(alone), reason("within-limit", what, alone)))

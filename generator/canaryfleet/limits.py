@@ -83,13 +83,17 @@ def unanswered(facts: Facts) -> Iterator[Reason]:
         release = situation.releases[id]
         if pointing.bars_on(release, situation.promotion, situation.now):
             continue
-        for wave in release.waves:
-            failed = tuple(name for name in wave.members if standing.failed(facts, name, id))
-            if len(failed) > pointing.limit_of_failures(wave):
-                what = (
-                    f"{id} failed on {', '.join(failed[:5])}, and that goes back before anything goes forward"
-                )
-                yield _reason("beyond-limit", what, failed, "merge the rollback")
+        for _, failed in beyond(facts, release):
+            what = f"{id} failed on {', '.join(failed[:5])}, and that goes back before anything goes forward"
+            yield _reason("beyond-limit", what, failed, "merge the rollback")
+
+
+def beyond(facts: Facts, release: ReleaseFacts) -> Iterator[tuple[ReleaseWave, tuple[str, ...]]]:
+    """The waves of a release in which it failed on more clusters than it may, and these."""
+    for wave in release.waves:
+        failed = tuple(name for name in wave.members if standing.failed(facts, name, release.id))
+        if len(failed) > pointing.limit_of_failures(wave):
+            yield wave, failed
 
 
 def moved(facts: Facts, moves: Iterable[Move]) -> dict[str, Pointer]:

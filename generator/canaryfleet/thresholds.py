@@ -69,7 +69,7 @@ def read(metric: Metric, preset: Preset | None, self_judging: bool) -> Threshold
             "lower is better: promoteBelow and rollbackAbove; higher is better: promoteAbove and rollbackBelow",
         )
     _direction(preset, found)
-    unit = metric.unit or (preset.unit if preset else None)
+    unit = _unit(metric, preset)
     kinds = {name: _number(name, text, unit, metric.comparedTo is not None) for name, text in given}
     if len({kind for kind, _ in kinds.values()}) > 1:
         raise Bad(
@@ -140,9 +140,13 @@ def _ordered(promote: Condition | None, rollback: Condition | None, found: list[
         )
 
 
+def _unit(metric: Metric, preset: Preset | None) -> str | None:
+    return metric.unit or (preset.unit if preset else None)
+
+
 def is_share_or_time(metric: Metric, preset: Preset | None) -> bool:
     """Whether the value is a ratio or a time, by its unit or else by how its thresholds are written."""
-    unit = metric.unit or (preset.unit if preset else None)
+    unit = _unit(metric, preset)
     if unit is not None:
         return unit in ("ratio", "seconds", "milliseconds")
     return any(isinstance(text, str) and text.endswith(("%", "s")) for text in bounds(metric))

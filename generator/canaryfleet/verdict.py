@@ -471,10 +471,8 @@ def _unproven(case: Case) -> Said | None:
     """
     if _first(case):
         return None
-    if not case.release.metrics:
-        return Said("Unproven", "the release measures nothing", case.live.changed)
     steps, asked = {run.step: run for run in case.runs("steps")}, list(_asked(case))
-    if not asked and not case.bakes:
+    if not case.release.metrics or not (asked or case.bakes):
         return Said("Unproven", "the release measures nothing here", case.live.changed)
     for what, step in asked:
         found = steps.get(step) if what == "steps" else next(iter(case.runs(what)), None)

@@ -27,7 +27,7 @@ from typing import Any, TypeVar
 import msgspec
 import wrong
 import yaml
-from rig import Call, Exporter, Fleet, Member, RigError, WaitTimeoutError, kustomize, load
+from rig import Call, Exporter, Fleet, Member, RigError, WaitTimeoutError, kustomize, load, wait_until
 from rig.kube import Object
 from rig.net import get_json
 from rig.rollouts import API, HASH_LABEL, canary_weight, complete, describe, observed, phase
@@ -325,33 +325,54 @@ class App:
         Argo Rollouts 1.9 puts its own copy of a Rollout back into its cache, over a change that came at that
         moment, and then sleeps until there is another one (1.10 does not): so it is woken until it acts.
         """
-        path = f"{API}/namespaces/{self.namespace}/rollouts/{self.name}"
         before, since = self.status, time.monotonic()
-        self.kube.patch_at(f"{path}/status", {"status": {"pauseConditions": None}})
-        for attempt in range(1, WAKINGS + 1):
-            try:
-                self.until(lambda rollout: _went_on(before, rollout), "it goes on", LIMIT / WAKINGS, since)
-            except WaitTimeoutError:
-                if attempt == WAKINGS:
-                    raise
-                self.kube.patch_at(path, {"metadata": {"annotations": {WOKEN: str(attempt)}}})
-            else:
-                return
+        self.kube.patch_at(f"{self._path}/status", {"status": {"pauseConditions": None}})
+        self._waking(
+            lambda limit: self.until(lambda rollout: _went_on(before, rollout), "it goes on", limit, since)
+        )
 
     def abort(self) -> None:
         """Abort by hand, as `kubectl argo rollouts abort` does; 1.9 overlooks it as it does a promotion."""
-        path = f"{API}/namespaces/{self.namespace}/rollouts/{self.name}"
-        self.kube.patch_at(f"{path}/status", {"status": {"abort": True}})
+        self.kube.patch_at(f"{self._path}/status", {"status": {"abort": True}})
+        self._waking(
+            lambda limit: self.until_now(lambda: phase(self.rollout) == "Degraded", "aborted", limit)
+        )
+        self.catch_up()
+
+    def look_again(self, log: Path | None = None) -> None:
+        """Wake the controller, and wait until its log says that it has been through the Rollout once more.
+
+        `log`: of a controller of the test's own.
+        """
+        said = ("Reconciliation completed", f" namespace={self.namespace} ", f" rollout={self.name} ")
+        read = log or self.fleet.logs / f"{self.member.name}-rollouts.log"
+
+        def looks() -> int:
+            return sum(all(words in line for words in said) for line in read.read_text().splitlines())
+
+        before = looks()
+        self._wake()
+        wait_until(lambda: looks() > before, "the controller has looked at it again", LIMIT)
+
+    def _waking(self, wait: Callable[[float], Any]) -> None:
+        """Wait for something, and wake the controller again and again meanwhile."""
         for attempt in range(1, WAKINGS + 1):
             try:
-                self.until_now(lambda: phase(self.rollout) == "Degraded", "it is aborted", LIMIT / WAKINGS)
+                wait(LIMIT / WAKINGS)
             except WaitTimeoutError:
                 if attempt == WAKINGS:
                     raise
-                self.kube.patch_at(path, {"metadata": {"annotations": {WOKEN: f"abort-{attempt}"}}})
+                self._wake()
             else:
-                break
-        self.catch_up()
+                return
+
+    def _wake(self) -> None:
+        """Change what means nothing, each time to something else."""
+        self.kube.patch_at(self._path, {"metadata": {"annotations": {WOKEN: str(time.monotonic())}}})
+
+    @property
+    def _path(self) -> str:
+        return f"{API}/namespaces/{self.namespace}/rollouts/{self.name}"
 
     # ---- waiting ------------------------------------------------------------------------------
 

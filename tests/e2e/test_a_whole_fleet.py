@@ -200,7 +200,7 @@ class Town:
         assert code in (0, 1), errors
         self.took = max(self.took, took)
         (found,) = json.loads(said)["apps"]
-        self.log.append(f"{took:.2f} s: {_told(found)} {errors}".rstrip())
+        self.log.append(f"{took:.2f} s: {_in_a_line(found)} {errors}".rstrip())
         report: dict[str, Any] = found
         return report
 
@@ -243,7 +243,7 @@ class Town:
                 yield datetime.fromisoformat(moment), subject
 
 
-def _told(said: dict[str, Any]) -> str:
+def _in_a_line(said: dict[str, Any]) -> str:
     """A run in a line, for whoever has to understand a failure."""
     decision = said.get("decision", {})
     reasons = [reason["code"] for reason in decision.get("reasons", [])]

@@ -5,13 +5,13 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
-from app import LIMIT, WOKEN, App, answered_after
+from app import LIMIT, App, answered_after
 from driving import PORT, internal, until_all_by, until_share
 from rig import Call, RigError, wait_until
 from rig.cluster import NEVER_READY
 from rig.kube import Object
 from rig.kubelet import crash, ready, starting
-from rig.rollouts import API, canary_weight, phase
+from rig.rollouts import canary_weight, phase
 
 from conftest import NEWEST
 
@@ -64,21 +64,6 @@ def decided(pod: Object) -> bool:
     return any(one["type"] == "PodScheduled" for one in pod["status"].get("conditions", []))
 
 
-def look_again(app: App) -> None:
-    """Wake the controller, and wait until its log says that it has been through the Rollout once more."""
-    before = looks(app)
-    path = f"{API}/namespaces/{app.namespace}/rollouts/{app.name}"
-    app.kube.patch_at(path, {"metadata": {"annotations": {WOKEN: f"after-{before}"}}})
-    wait_until(lambda: looks(app) > before, "the controller has looked at it again", LIMIT)
-
-
-def looks(app: App) -> int:
-    """How often the controller has been through the Rollout."""
-    said = ("Reconciliation completed", f" namespace={app.namespace} ", f" rollout={app.name} ")
-    lines = (app.fleet.logs / f"{app.member.name}-rollouts.log").read_text().splitlines()
-    return sum(all(words in line for words in said) for line in lines)
-
-
 def until_asked(calls: list[Call]) -> None:
     """Wait until some more requests of a stream have been answered."""
     sent = time.monotonic()
@@ -97,7 +82,7 @@ def test_a_version_whose_pods_do_not_run_gets_no_request_and_the_next_release_he
     with app.member.client.stream(app.host) as calls:
         wait_until(lambda: calls and calls[-1].at - calls[0].at > WATCHED_SECONDS, "watched", LIMIT)
         for _ in range(LOOKS):
-            look_again(app)
+            app.look_again()
         until_asked(calls)
     app.catch_up()
     assert {call.who for call in calls} == {app.who(stable)}

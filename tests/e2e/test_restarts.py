@@ -6,7 +6,7 @@ from functools import partial
 from typing import Any
 
 import pytest
-from app import ANALYSIS, LIMIT, WOKEN, App, measurements
+from app import ANALYSIS, App, measurements
 from driving import (
     MANUAL,
     PORT,
@@ -20,7 +20,7 @@ from driving import (
     until_route,
     until_share,
 )
-from rig import Fleet, wait_until
+from rig import Fleet
 from rig.cluster import start_controller
 from rig.kube import Object
 from rig.kubelet import ready, starting
@@ -81,18 +81,10 @@ class Controller:
 
     def look(self) -> None:
         """Wake it, and wait until its log says that it has been through the Rollout, a few times."""
-        path = self.app.kube.path_of(self.app.rollout)
-        for _ in range(LOOKS):
-            before = self._looks()
-            self.app.kube.patch_at(path, {"metadata": {"annotations": {WOKEN: f"after-{before}"}}})
-            wait_until(lambda: self._looks() > before, "the controller has looked", LIMIT)  # noqa: B023
-        self.app.catch_up()
-
-    def _looks(self) -> int:
         assert self.process is not None
-        said = ("Reconciliation completed", f" namespace={self.app.namespace} ", f" rollout={self.app.name} ")
-        lines = self.process.log.read_text().splitlines()
-        return sum(all(words in line for words in said) for line in lines)
+        for _ in range(LOOKS):
+            self.app.look_again(self.process.log)
+        self.app.catch_up()
 
 
 @pytest.fixture

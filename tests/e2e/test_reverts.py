@@ -3,10 +3,10 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from app import ANALYSIS, LIMIT, WOKEN, App, measurements
-from rig import Member, wait_until
+from app import ANALYSIS, App, measurements
+from rig import Member
 from rig.kube import Object
-from rig.rollouts import API, HASH_LABEL, canary_weight, observed, phase
+from rig.rollouts import HASH_LABEL, canary_weight, observed, phase
 
 from canaryfleet.models.release import Release
 
@@ -58,21 +58,6 @@ def revert(app: App, release: Release, record_property: Callable[[str, object], 
     app.until_now(lambda: set(app.shares(50)) == {app.who(app.stable)}, "all users are on the old version")
     static = {f"{app.namespace}-{app.name}-primary"}
     assert set(app.routes()) == static
-
-
-def look_again(app: App) -> None:
-    """Wake the controller, and wait until its log says that it has been through the Rollout once more."""
-    before = looks(app)
-    path = f"{API}/namespaces/{app.namespace}/rollouts/{app.name}"
-    app.kube.patch_at(path, {"metadata": {"annotations": {WOKEN: f"after-{before}"}}})
-    wait_until(lambda: looks(app) > before, "the controller has looked at it again", LIMIT)
-
-
-def looks(app: App) -> int:
-    """How often the controller has been through the Rollout."""
-    said = ("Reconciliation completed", f" namespace={app.namespace} ", f" rollout={app.name} ")
-    lines = (app.fleet.logs / f"{app.member.name}-rollouts.log").read_text().splitlines()
-    return sum(all(words in line for words in said) for line in lines)
 
 
 def hash_of(replicas: Object) -> str:
@@ -185,7 +170,7 @@ def test_other_replicas_in_the_change_of_a_revert_leave_argo_rollouts_1_9_aborte
         app.until_now(lambda: observed(app.rollout), "the controller has seen it")
         app.until_now(lambda: app.current == stable or app.status.get("abort"), "it has decided")
         for _ in range(LOOKS):
-            look_again(app)
+            app.look_again()
         app.catch_up()
         assert app.status.get("abort")
         assert phase(app.rollout) == "Degraded"

@@ -30,9 +30,6 @@ from rig.waiting import RigError, wait_until
 READY_SECONDS = 60.0
 WATCH_SECONDS = 600.0
 RETRY_SECONDS = 0.3
-DRAIN_SECONDS = (
-    5.0  # that a pod which ends has, until every proxy knows; without them the best of meshes loses requests
-)
 ISTIO_API = "/apis/networking.istio.io/v1"
 ISTIO_VERSION = "1.31.0"
 ROOT_NAMESPACE = "istio-system"
