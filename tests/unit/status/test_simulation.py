@@ -1,10 +1,11 @@
 """Simulated clusters are read as real ones are: through a source, on a repository."""
 
+import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from canaryfleet import board, status
-from canaryfleet.engines.argo_rollouts.simulate import Event, Script, Trouble
+from canaryfleet.engines.argo_rollouts.simulate import Event, Script, Trouble, act, objects, replay
 from canaryfleet.files import Tree
 from canaryfleet.manifests import Builder, overlay_folder
 from canaryfleet.sources import Target
@@ -18,8 +19,8 @@ PLAN = status.plan(TREE, ["assistant"])
 
 def script(cluster: str, ago: timedelta, *troubles: Trouble) -> Script:
     """A cluster that was given what Git says some time ago."""
-    objects = Builder(TREE.read).build(overlay_folder("assistant", cluster))
-    return Script(cluster, "assistant", "inference", [Event(NOW - ago, "apply", objects)], troubles=troubles)
+    given = Builder(TREE.read).build(overlay_folder("assistant", cluster))
+    return Script(cluster, "assistant", "inference", [Event(NOW - ago, "apply", given)], troubles=troubles)
 
 
 def test_each_cluster_is_seen_as_its_script_has_it() -> None:
@@ -49,3 +50,14 @@ def test_a_cluster_without_apps_says_which_one_it_is() -> None:
     (found,) = Simulation([], lambda: NOW).look([Target(cluster, ())], timeout=1)
     assert (found.cluster, found.problem, found.apps) == ("eu-west-1a", None, ())
     assert found.identity
+
+
+def test_what_was_read_stays_as_it_was_and_so_do_gits_objects() -> None:
+    given = script("ap-east-1a", timedelta(hours=1))
+    world = replay(given, NOW - timedelta(minutes=59))
+    kept = [given.events[0].objects, list(objects(world))]
+    before = json.dumps(kept)
+    for minutes, what in enumerate(("pause", "unpause", "abort", "retry", "delete")):
+        world.advance(NOW + timedelta(minutes=10 * minutes))
+        act(world, Event(world.now, what))
+    assert json.dumps(kept) == before != json.dumps([kept[0], list(objects(world))])

@@ -6,7 +6,8 @@ the real controller in shape; the overlay's own Rollout, AnalysisTemplates and b
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any, Literal, NamedTuple
+from functools import lru_cache
+from typing import Literal, NamedTuple
 
 from canaryfleet.digest import digest
 from canaryfleet.engines.argo_rollouts.simulate.analyses import Mood, Raw, stamp
@@ -90,7 +91,7 @@ def act(world: World, event: Event) -> None:
             world.running = event.act == "start"
         case "pause" | "unpause":
             assert world.rollout is not None
-            world.rollout["spec"]["paused"] = event.act == "pause"
+            world.rollout["spec"] = world.rollout["spec"] | {"paused": event.act == "pause"}
             world.rollout["metadata"]["generation"] += 1
         case "resume" | "abort" | "retry" | "promote" | "terminate":
             getattr(world, event.act)()
@@ -154,15 +155,12 @@ def _absent(read: Read) -> Raw:
 
 def _shown(item: Raw, version: Raw) -> Raw:
     """An object as the API server gives it: without what the simulation keeps with it."""
-    shown: Raw = _public(item)
-    shown["metadata"] |= version
-    return shown
+    own = {"metadata": item["metadata"] | version, "status": _public(item["status"])}
+    return _public(item) | own
 
 
-def _public(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _public(item) for key, item in value.items() if not key.startswith("_")}
-    return [_public(item) for item in value] if isinstance(value, list) else value
+def _public(item: Raw) -> Raw:
+    return {key: value for key, value in item.items() if not key.startswith("_")}
 
 
 def _selected(item: Raw, selector: str) -> bool:
@@ -192,7 +190,7 @@ def _pods(world: World) -> Iterable[Raw]:
 def _pod(world: World, item: Raw, hash_: str, index: int, *, ready: bool) -> Raw:
     stamped = item["spec"]["template"]["metadata"]
     how = world.behaviours.get(item["_pod"], Behaviour())
-    name = f"{item['metadata']['name']}-{digest([hash_, index])[:5]}"
+    name = f"{item['metadata']['name']}-{_suffix(hash_, index)}"
     owner = {"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": item["metadata"]["name"]}
     metadata = {
         "name": name,
@@ -210,6 +208,11 @@ def _pod(world: World, item: Raw, hash_: str, index: int, *, ready: bool) -> Raw
         "metadata": metadata,
         "status": {"conditions": conditions, "containerStatuses": _containers(world, item, how)},
     }
+
+
+@lru_cache(maxsize=4096)
+def _suffix(hash_: str, index: int) -> str:
+    return digest([hash_, index])[:5]
 
 
 def _containers(world: World, item: Raw, how: Behaviour) -> list[Raw]:

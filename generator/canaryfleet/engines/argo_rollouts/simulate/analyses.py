@@ -2,9 +2,12 @@
 
 By analysis/analysis.go of v1.10.1: the order of the limits, what ends a metric, what ends a run, and
 what a run reads that was told to stop. Values are made from the conditions that the generator writes.
+
+Specs, results and measurements are never altered, only replaced: so they are shared with whoever reads them.
 """
 
 import re
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any, Literal
@@ -20,20 +23,27 @@ BOUND = re.compile(r"([<>]) (-?[0-9.]+)\)?$")
 
 
 def stamp(time: datetime) -> str:
-    """A time as Kubernetes writes it: whole seconds."""
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ")
+    """A time as Kubernetes writes it: whole seconds, of UTC."""
+    return time.isoformat(timespec="seconds")[:19] + "Z"
 
 
 @lru_cache(maxsize=4096)
-def _read(text: str) -> datetime:
+def moment(text: str) -> datetime:
+    """A time that Kubernetes wrote."""
     return datetime.fromisoformat(text)
 
 
-@lru_cache(maxsize=1024)
 def bound(condition: str) -> tuple[str, float] | None:
     """The comparison at the end of a condition of ours."""
     found = BOUND.search(condition)
     return (found[1], float(found[2])) if found else None
+
+
+def begin(head: Raw, spec: Raw, now: datetime) -> Raw:
+    """A new run."""
+    run = head | {"spec": spec, "status": {"phase": "Running", "startedAt": stamp(now)}}
+    kept = {metric["name"]: _kept(spec, metric["name"]) for metric in spec["metrics"]}
+    return run | {"_kept": kept, "_due": _next(run)}
 
 
 def ended(run: Raw) -> bool:
@@ -41,16 +51,35 @@ def ended(run: Raw) -> bool:
     return run["status"].get("phase") in ("Successful", "Failed", "Error", "Inconclusive")
 
 
-def due(run: Raw, metric: Raw) -> datetime | None:
-    """When a metric is measured next; None if it is over."""
-    result = _result(run, metric["name"])
-    if ended(run) or (result is not None and result["phase"] != "Running"):
+def due(run: Raw, now: datetime) -> bool:
+    """Whether there is something to measure, or to end."""
+    time = run["_due"]
+    return not ended(run) and (time is None or time <= now or bool(run["spec"].get("terminate")))
+
+
+def next_due(run: Raw) -> datetime | None:
+    """When a run has something to do next."""
+    found: datetime | None = run["_due"]
+    return found
+
+
+def _next(run: Raw) -> datetime | None:
+    if ended(run):
         return None
+    results = _results(run)
+    times = (_due(run, metric, results.get(metric["name"])) for metric in run["spec"]["metrics"])
+    return min((time for time in times if time), default=None)
+
+
+def _due(run: Raw, metric: Raw, result: Raw | None) -> datetime | None:
+    """When a metric is measured next; None if it is over."""
     if result is None:
-        return _read(run["status"]["startedAt"]) + span(metric.get("initialDelay", "0"))
+        return moment(run["status"]["startedAt"]) + span(metric.get("initialDelay", "0"))
+    if result["phase"] != "Running":
+        return None
     last = result["measurements"][-1]
     again = ERROR_RETRY if last["phase"] == "Error" else span(metric.get("interval", "10s"))
-    return _read(last["finishedAt"]) + again
+    return moment(last["finishedAt"]) + again
 
 
 @lru_cache(maxsize=256)
@@ -59,42 +88,40 @@ def span(text: str) -> timedelta:
     return timedelta(seconds=float(duration(text)))
 
 
-def next_due(run: Raw) -> datetime | None:
-    """When a run has something to do next."""
-    if ended(run):
-        return None
-    return min((time for metric in run["spec"]["metrics"] if (time := due(run, metric))), default=None)
-
-
 def measure(run: Raw, now: datetime, mood: Mood) -> bool:
     """Measures what is due, and judges the run; whether something changed. `mood`: what is measured now."""
-    if ended(run):
-        return False
-    run["status"].setdefault("startedAt", stamp(now))
-    changed = run["status"].setdefault("phase", "Running") != "Running"
+    results = _results(run)
+    measured = {} if run["spec"].get("terminate") else dict(_measured(run, results, now, mood))
+    if measured:
+        run["status"]["metricResults"] = [*(results | measured).values()]
+    over = _assess(run, now)
+    run["_due"] = _next(run)
+    return over or bool(measured)
+
+
+def _results(run: Raw) -> dict[str, Raw]:
+    return {item["name"]: item for item in run["status"].get("metricResults", ())}
+
+
+def _measured(run: Raw, results: dict[str, Raw], now: datetime, mood: Mood) -> Iterator[tuple[str, Raw]]:
+    """The new results of what is due."""
     for metric in run["spec"]["metrics"]:
-        time = due(run, metric)
-        if time is not None and time <= now and not run["spec"].get("terminate"):
-            _measure(run, metric, now, mood)
-            changed = True
-    return _assess(run, now) or changed
+        result = results.get(metric["name"])
+        time = _due(run, metric, result)
+        if time is not None and time <= now:
+            yield metric["name"], _measure(run, metric, result or _first(run, metric), now, mood)
 
 
-def _result(run: Raw, name: str) -> Raw | None:
-    return next((item for item in run["status"].get("metricResults", []) if item["name"] == name), None)
+def _first(run: Raw, metric: Raw) -> Raw:
+    result = {"name": metric["name"], "phase": "Running", "measurements": []}
+    return result | ({"dryRun": True} if _dry(run, metric["name"]) else {})
 
 
-def _measure(run: Raw, metric: Raw, now: datetime, mood: Mood) -> None:
-    results = run["status"].setdefault("metricResults", [])
-    result = _result(run, metric["name"])
-    if result is None:
-        result = {"name": metric["name"], "phase": "Running", "measurements": []}
-        if _dry(run, metric["name"]):
-            result["dryRun"] = True
-        results.append(result)
+def _measure(run: Raw, metric: Raw, before: Raw, now: datetime, mood: Mood) -> Raw:
+    result, at = dict(before), stamp(now)
     nth = result.get("count", 0) + result.get("error", 0)
     phase, value = outcome(metric, _of_stable(mood) if "dryRun" in result else mood, nth)
-    entry: Raw = {"phase": phase, "startedAt": stamp(now), "finishedAt": stamp(now)}
+    entry: Raw = {"phase": phase, "startedAt": at, "finishedAt": at}
     if value is not None:
         entry["value"] = value
     if phase == "Error":
@@ -107,8 +134,9 @@ def _measure(run: Raw, metric: Raw, now: datetime, mood: Mood) -> None:
         _count(result, "consecutiveSuccess")
     else:
         result.pop("consecutiveSuccess", None)
-    result["measurements"] = [*result["measurements"], entry][-_kept(run, metric["name"]) :]
+    result["measurements"] = [*result["measurements"], entry][-run["_kept"][metric["name"]] :]
     result["phase"] = _phase(metric, result)
+    return result
 
 
 def _count(result: Raw, *names: str) -> None:
@@ -126,9 +154,9 @@ def _of_stable(mood: Mood) -> Mood:
     return mood if mood in ("outage", "badEverywhere") else "good"
 
 
-def _kept(run: Raw, name: str) -> int:
+def _kept(spec: Raw, name: str) -> int:
     """measurementRetention, of which ours are `^name$`; otherwise ten."""
-    rules = run["spec"].get("measurementRetention", [])
+    rules = spec.get("measurementRetention", [])
     return next((item["limit"] for item in rules if re.search(item["metricName"], name)), 10)
 
 
@@ -163,9 +191,9 @@ def _assess(run: Raw, now: datetime) -> bool:
     told = run["spec"].get("terminate", False)
     if not (bad or over or told):
         return False
-    for item in results:
-        if item["phase"] == "Running":
-            item["phase"] = "Successful"
+    if results:
+        good = {"phase": "Successful"}
+        status["metricResults"] = [item | good if item["phase"] == "Running" else item for item in results]
     status["phase"] = worst if bad else "Successful"
     status["completedAt"] = stamp(now)
     if told and not bad:
@@ -190,15 +218,20 @@ def outcome(metric: Raw, mood: Mood, nth: int) -> tuple[str, str | None]:
         mood = "bad"
     if mood == "outage":
         return "Error", None
-    success, failure = bound(metric.get("successCondition", "")), bound(metric.get("failureCondition", ""))
     if "successCondition" not in metric:
         return ("Failed" if mood == "bad" else "Successful"), None
+    return _judged(metric["successCondition"], metric.get("failureCondition", ""), mood)
+
+
+@lru_cache(maxsize=1024)
+def _judged(good_if: str, bad_if: str, mood: Mood) -> tuple[str, str]:
     if mood in ("few", "nan"):
         return "Inconclusive", "[]" if mood == "few" else "[NaN]"
+    success, failure = bound(good_if), bound(bad_if)
     number = _number(mood, success, failure)
     if failure and _holds(failure, number):
         return "Failed", f"[{number:g}]"
-    negated = metric["successCondition"].endswith(")")
+    negated = good_if.endswith(")")
     good = success is None or _holds(success, number) != negated
     return ("Successful" if good else "Inconclusive"), f"[{number:g}]"
 

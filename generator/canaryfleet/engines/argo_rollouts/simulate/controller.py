@@ -10,14 +10,23 @@ that the API server or the controller writes into a spec; requests that still go
 a bake waits; a sync whose objects come one by one; a person's promotion of a blue-green; `restartAt`.
 """
 
-import copy
 import math
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 from canaryfleet.digest import digest
-from canaryfleet.engines.argo_rollouts.simulate.analyses import Mood, Raw, ended, measure, next_due, stamp
+from canaryfleet.engines.argo_rollouts.simulate.analyses import (
+    Mood,
+    Raw,
+    begin,
+    due,
+    ended,
+    measure,
+    moment,
+    next_due,
+    stamp,
+)
 from canaryfleet.quantity import duration
 
 REACTION = timedelta(milliseconds=40)  # between a state and the controller's answer to it
@@ -38,8 +47,16 @@ class Behaviour(NamedTuple):
     unschedulable: bool = False
 
 
+USUAL = Behaviour()
+
+
 class World:
-    """One app on one cluster. `uid`: of its kube-system, from which all other UIDs are made."""
+    """One app on one cluster. `uid`: of its kube-system, from which all other UIDs are made.
+
+    Of its objects only the outermost parts change, their metadata and their status; whatever is inside of
+    these, and every spec, is replaced, never altered. So they share it with Git's objects, with each other
+    and with what was read of them before. What begins with `_` is no part of an object or of its status.
+    """
 
     def __init__(self, uid: str, behaviours: Mapping[str, Behaviour]) -> None:
         self.uid = uid
@@ -52,6 +69,8 @@ class World:
         self.runs: dict[str, Raw] = {}
         self.running = True  # the controller
         self.wake: datetime | None = None
+        self.alarm: datetime | None = None  # when something is due that is no measurement
+        self.settled = False  # a reconcile would change nothing before the alarm, or before a run ends
         self.version = 0
         self.lag = False  # a template and fewer replicas came at once
         self.late = False  # its replicas were seen, and its template not yet
@@ -63,41 +82,61 @@ class World:
 
     def advance(self, to: datetime) -> None:
         """Everything that happens until a moment, and at it."""
-        while times := [time for time in self._agenda() if time <= to]:
-            self.now = min(times)
+        while (time := self._next()) is not None and time <= to:
+            self.now = time
             self._react()
         self.now = to
 
-    def _agenda(self) -> Iterable[datetime]:
+    def _next(self) -> datetime | None:
         """When something happens next; what is over already was seen when it happened."""
+        times = [next_due(run) for run in self.runs.values()] if self.running else []
+        later = [time for time in (*times, self.alarm) if time is not None and time > self.now]
+        soon = [max(self.wake, self.now)] if self.wake and self.running else []
+        return min((*soon, *later), default=None)
+
+    def _alarm(self) -> datetime | None:
         times = [time for item in self.sets.values() for time in item["_ready"]]
         if self.running:
-            times += [time for run in self.runs.values() if (time := next_due(run))]
             times += [*self.removal.values(), *filter(None, [self._pause_until(), self._deadline()])]
-        soon = [max(self.wake, self.now)] if self.wake and self.running else []
-        return [*soon, *(time for time in times if time > self.now)]
+        return min((time for time in times if time > self.now), default=None)
 
     def _react(self) -> None:
         """One transition, and another soon if there was one."""
-        for item in self.sets.values():
-            item["_ready"] = [time for time in item["_ready"] if time > self.now]
-        changed = False
-        if self.running:
-            for run in self.runs.values():
-                changed = measure(run, self.now, self._mood(run)) or changed
-            for hash_, time in [*self.removal.items()]:
-                if time <= self.now:
-                    del self.removal[hash_]
-                    self._resize(hash_, 0)
-            # what a run has measured stands in it before the Rollout answers: two writes, in this order
-            changed = changed or self._reconcile()
+        if self.alarm is not None and self.alarm <= self.now:
+            self.settled = False
+        settled, changed = self.settled, self.running and self._measure()
+        if not self.settled:
+            self._pass()
+        if (
+            self.running and not changed
+        ):  # a run and the Rollout are written one after the other, in this order
+            changed = not self.settled and self._reconcile()
+        if not settled or not self.settled:
+            self.alarm = self._alarm()
         self.version += 1
         self.wake = self.now + REACTION if changed else None
+
+    def _measure(self) -> bool:
+        """Whether a run has changed; what it measures is nothing to the Rollout, how it ends is."""
+        runs = [run for run in self.runs.values() if due(run, self.now)]
+        changed = [measure(run, self.now, self._mood(run)) for run in runs]
+        self.settled = self.settled and not any(map(ended, runs))
+        return any(changed)
+
+    def _pass(self) -> None:
+        """What time does to the sets."""
+        for item in self.sets.values():
+            item["_ready"] = [time for time in item["_ready"] if time > self.now]
+        for hash_, time in [*self.removal.items()] if self.running else []:
+            if time <= self.now:
+                del self.removal[hash_]
+                self._resize(hash_, 0)
 
     def poke(self) -> None:
         """Something changed from outside: the controller hears of it."""
         self.version += 1
         self.wake = self.now + REACTION
+        self.settled, self.alarm = False, self._alarm()
 
     # What people and Git do
 
@@ -108,8 +147,7 @@ class World:
             if item["kind"] == "AnalysisTemplate":
                 self.templates[name] = item
             elif item["kind"] == "AnalysisRun" and name not in self.runs:
-                self.runs[name] = self._new(item) | {"spec": copy.deepcopy(item["spec"]), "status": {}}
-                self.runs[name]["status"] = {"phase": "Running", "startedAt": stamp(self.now)}
+                self.runs[name] = begin(self._new(item), item["spec"], self.now)
             elif item["kind"] == "Rollout":
                 self._apply_rollout(item)
         self.poke()
@@ -121,25 +159,22 @@ class World:
             kept.pop(item["metadata"]["name"], None)
 
     def _apply_rollout(self, item: Raw) -> None:
-        spec = copy.deepcopy(item["spec"])
-        spec.setdefault("replicas", 1)
+        spec = item["spec"] | {"replicas": item["spec"].get("replicas", 1)}
         if self.rollout is None:
             self.rollout = self._new(item) | {"spec": spec, "status": {}}
-            self.rollout["metadata"]["annotations"][REVISION] = "0"
-            self.rollout["metadata"]["generation"] = 1
+            _annotate(self.rollout, {REVISION: "0"})
             return
         metadata, old = self.rollout["metadata"], self.rollout["spec"]
-        metadata["labels"] = dict(item["metadata"].get("labels", {}))
-        metadata["annotations"] |= item["metadata"].get("annotations", {})
+        metadata["labels"] = item["metadata"].get("labels", {})
+        _annotate(self.rollout, item["metadata"].get("annotations", {}))
         if spec != old:
             metadata["generation"] += 1
             self.lag = spec["template"] != old["template"] and spec["replicas"] < old["replicas"]
             self.rollout["spec"] = spec
 
     def _new(self, item: Raw) -> Raw:
-        metadata = copy.deepcopy(item["metadata"])
-        metadata |= {
-            "uid": self._uid(item["kind"], metadata["name"]),
+        metadata = item["metadata"] | {
+            "uid": self._uid(item["kind"], item["metadata"]["name"]),
             "creationTimestamp": stamp(self.now),
             "generation": 1,
         }
@@ -155,7 +190,8 @@ class World:
     @property
     def spec(self) -> Raw:
         """The Rollout's spec; there is one where this is asked."""
-        return dict(self.rollout["spec"]) if self.rollout else {}
+        found: Raw = self.rollout["spec"] if self.rollout else {}
+        return found
 
     @property
     def status(self) -> Raw:
@@ -177,7 +213,8 @@ class World:
     @property
     def steps(self) -> list[Raw]:
         """The steps of a canary."""
-        return list(self.spec["strategy"].get("canary", {}).get("steps", []))
+        found: list[Raw] = self.spec["strategy"].get("canary", {}).get("steps", [])
+        return found
 
     @property
     def blue(self) -> Raw | None:
@@ -193,20 +230,19 @@ class World:
         return int(item["spec"]["replicas"]) - len(item["_ready"])
 
     def _how(self, item: Raw) -> Behaviour:
-        stamped = item["spec"]["template"]["metadata"]["annotations"].get(POD, "")
-        return self.behaviours.get(stamped, Behaviour())
+        return self.behaviours.get(item["_pod"], USUAL)
 
     def _mood(self, run: Raw) -> Mood:
         """What is measured of the version that a run asks for; a bake's query is empty before it has all traffic."""
         asked = next((arg["value"] for arg in run["spec"]["args"] if arg["name"] == "revision"), "")
-        found = self.behaviours.get(asked, Behaviour())
+        found = self.behaviours.get(asked, USUAL)
         item = next((one for one in self.sets.values() if one["_pod"] == asked), None)
         if item is None:
             return "few"
         serving = item["_serving"]
         if not run["metadata"].get("ownerReferences") and (serving is None or serving > self.now):
             return "few"
-        born = datetime.fromisoformat(item["metadata"]["creationTimestamp"])
+        born = moment(item["metadata"]["creationTimestamp"])
         return found.mood if self.now >= born + timedelta(seconds=found.since) else found.before
 
     # Reconcile: one transition a call
@@ -221,12 +257,13 @@ class World:
         if not self._missing():
             self._progress()
         self._write_status()
-        return before != self._state()
+        self.settled = before == self._state()
+        return not self.settled
 
-    def _state(self) -> str:
-        """All that a reconcile can change, to see whether it did; quicker than a copy."""
+    def _state(self) -> object:
+        """All that a reconcile can change and that the next one goes by, to see whether it did."""
         sizes = [(hash_, item["spec"]["replicas"]) for hash_, item in self.sets.items()]
-        return repr((self.status, sizes, len(self.runs)))
+        return [*self.status.items()], sizes, len(self.runs)
 
     def _observe(self, generation: str) -> bool:
         """The controller sees a new spec."""
@@ -253,9 +290,8 @@ class World:
     def _roll(self, hash_: str) -> None:
         """A new template: a new revision of its set, and steps from the start, unless it was there before."""
         assert self.rollout is not None
-        annotations = self.rollout["metadata"]["annotations"]
-        revision = int(annotations[REVISION]) + 1
-        annotations[REVISION] = str(revision)
+        revision = int(self.rollout["metadata"]["annotations"][REVISION]) + 1
+        _annotate(self.rollout, {REVISION: str(revision)})
         known = self.sets.get(hash_)
         window = self.spec.get("rollbackWindow", {}).get("revisions", 0)
         recent = (
@@ -264,7 +300,7 @@ class World:
         back = hash_ == self.stable or (recent and known is not None and known["spec"]["replicas"] > 0)
         if known is None:
             self.sets[hash_] = self._set(hash_)
-        self.sets[hash_]["metadata"]["annotations"][REVISION] = str(revision)
+        _annotate(self.sets[hash_], {REVISION: str(revision)})
         self.removal.pop(hash_, None)
         old, self.status["currentPodHash"] = self.current, hash_
         if old and old not in (hash_, self.stable):
@@ -286,24 +322,24 @@ class World:
 
     def _set(self, hash_: str) -> Raw:
         assert self.rollout is not None
-        template = copy.deepcopy(self.spec["template"])
-        template["metadata"]["labels"][HASH] = hash_
+        template = self.spec["template"]
+        stamped = template["metadata"]
+        labels = stamped["labels"] | {HASH: hash_}
         metadata = {
             "name": f"{self.rollout['metadata']['name']}-{hash_}",
             "namespace": self.rollout["metadata"]["namespace"],
             "uid": self._uid("ReplicaSet", hash_),
             "creationTimestamp": stamp(self.now),
             "generation": 1,
-            "labels": dict(template["metadata"]["labels"]),
+            "labels": labels,
             "annotations": {REVISION: "0"},
             "ownerReferences": [self.owner()],
         }
-        pod = template["metadata"]["annotations"].get(POD, "")
         return {
             "metadata": metadata,
-            "spec": {"replicas": 0, "template": template},
+            "spec": {"replicas": 0, "template": template | {"metadata": stamped | {"labels": labels}}},
             "_ready": [],
-            "_pod": pod,
+            "_pod": stamped["annotations"].get(POD, ""),
             "_serving": None,
         }
 
@@ -323,7 +359,7 @@ class World:
         item = self.sets[hash_]
         more = replicas - item["spec"]["replicas"]
         if more:
-            item["spec"]["replicas"] = replicas
+            item["spec"] = item["spec"] | {"replicas": replicas}
             item["metadata"]["generation"] += 1
         late = self._how(item).startup + self.spec.get("minReadySeconds", 0)
         ready = self.now + timedelta(seconds=late)
@@ -463,8 +499,8 @@ class World:
 
     def _blue_green(self, blue: Raw) -> None:
         """Preview, its analysis, a pause, the switch, the analysis after it."""
-        state = self.status.setdefault("blueGreen", {"activeSelector": self.stable})
-        state["previewSelector"] = self.current
+        state = self.status.get("blueGreen", {"activeSelector": self.stable})
+        self.status["blueGreen"] = state = state | {"previewSelector": self.current}
         switched = state["activeSelector"] == self.current
         preview = int(blue.get("previewReplicaCount") or self.spec["replicas"])
         ready = self.available(self.current) >= (
@@ -485,7 +521,7 @@ class World:
             self.status["_switching"] = True
             self._resize(self.current, self.spec["replicas"])
         elif not switched and ready:
-            state["activeSelector"] = self.current
+            self.status["blueGreen"] = state | {"activeSelector": self.current}
             self._serve()
         elif switched and self._analysed(
             "-post", blue.get("postPromotionAnalysis"), {"rollout-type": "PostPromotion"}
@@ -505,11 +541,13 @@ class World:
         if found is None:
             if self.status.pop("_resumed", False):
                 return True
-            entry = {"reason": reason, "startTime": stamp(self.now), "_until": self._until(length)}
+            entry = {"reason": reason, "startTime": stamp(self.now)}
+            self.status["_until"] = self.status.get("_until", {}) | {reason: self._until(length)}
             self.status["pauseConditions"] = [*self.status.get("pauseConditions", []), entry]
             self.status["controllerPause"] = True
             return False
-        return found.get("_until") is not None and found["_until"] <= self.now
+        until = self.status["_until"][reason]
+        return until is not None and until <= self.now
 
     def _until(self, length: str | int | None) -> datetime | None:
         if length is None:
@@ -518,7 +556,8 @@ class World:
 
     def _pause_until(self) -> datetime | None:
         found = self.status.get("pauseConditions", []) if self.rollout else []
-        return min((item["_until"] for item in found if item.get("_until")), default=None)
+        times = [self.status["_until"].get(item["reason"]) for item in found if "_until" in self.status]
+        return min(filter(None, times), default=None)
 
     def _drop(self, reason: str) -> None:
         left = [item for item in self.status.get("pauseConditions", []) if item["reason"] != reason]
@@ -615,13 +654,12 @@ class World:
         }
         spec = {
             "args": args,
-            "metrics": [copy.deepcopy(metric) for item in specs for metric in item["metrics"]],
+            "metrics": [metric for item in specs for metric in item["metrics"]],
         }
         for rules in ("dryRun", "measurementRetention"):
             spec[rules] = [rule for item in specs for rule in item.get(rules, [])]
-        status = {"phase": "Running", "startedAt": stamp(self.now)}
-        kind = {"apiVersion": "argoproj.io/v1alpha1", "kind": "AnalysisRun"}
-        return kind | {"metadata": metadata, "spec": spec, "status": status}
+        head = {"apiVersion": "argoproj.io/v1alpha1", "kind": "AnalysisRun", "metadata": metadata}
+        return begin(head, spec, self.now)
 
     def _argument(self, arg: Raw) -> Any:
         which = arg.get("valueFrom", {}).get("podTemplateHashValue")
@@ -630,7 +668,7 @@ class World:
     def _cancel(self, runs: Iterable[Raw]) -> None:
         for run in runs:
             if not ended(run):
-                run["spec"]["terminate"] = True
+                run["spec"] = run["spec"] | {"terminate": True}
                 measure(run, self.now, "few")
 
     # Deadline
@@ -667,7 +705,8 @@ class World:
             "updatedReplicas": mine["spec"]["replicas"] if mine else 0,
             "availableReplicas": sum(self.available(hash_) for hash_ in self.sets),
         }
-        status["phase"], status["message"] = self._phase(wanted)
+        missing = self._missing()
+        status["phase"], status["message"] = self._phase(wanted, missing)
         if not status["message"]:
             del status["message"]
         same = bool(self.stable) and self.stable == self.current
@@ -679,17 +718,16 @@ class World:
             self._condition("Progressing", False, "ProgressDeadlineExceeded", status.get("message", ""))
         else:
             self._condition("Progressing", True, "ReplicaSetUpdated", "progressing")
-        missing = self._missing()
         if missing:
             self._condition("InvalidSpec", True, "InvalidSpec", status.get("message", ""))
         else:
             status["conditions"] = [one for one in status["conditions"] if one["type"] != "InvalidSpec"]
 
-    def _phase(self, wanted: int) -> tuple[str, str]:
+    def _phase(self, wanted: int, missing: list[str]) -> tuple[str, str]:
         status = self.status
         if status.get("abort"):
             return "Degraded", f"RolloutAborted: {status.get('_why', '')}"
-        if missing := self._missing():
+        if missing:
             return "Degraded", f"InvalidSpec: AnalysisTemplate '{missing[0]}' not found"
         if self._overdue():
             return "Degraded", "ProgressDeadlineExceeded: its pods have not become available"
@@ -711,14 +749,19 @@ class World:
         """As SetRolloutCondition: the time of transition changes with the status alone."""
         conditions = {item["type"]: item for item in self.status.get("conditions", [])}
         old, word = conditions.get(kind), "True" if true else "False"
-        since = old["lastTransitionTime"] if old and old["status"] == word else stamp(self.now)
-        if old is None or (old["status"], old["reason"]) != (word, reason):
-            conditions[kind] = {
-                "type": kind,
-                "status": word,
-                "reason": reason,
-                "message": message,
-                "lastTransitionTime": since,
-                "lastUpdateTime": stamp(self.now),
-            }
+        if old and (old["status"], old["reason"]) == (word, reason):
+            return
+        same = old is not None and old["status"] == word
+        conditions[kind] = {
+            "type": kind,
+            "status": word,
+            "reason": reason,
+            "message": message,
+            "lastTransitionTime": old["lastTransitionTime"] if old and same else stamp(self.now),
+            "lastUpdateTime": stamp(self.now),
+        }
         self.status["conditions"] = [*conditions.values()]
+
+
+def _annotate(item: Raw, more: Raw) -> None:
+    item["metadata"]["annotations"] = item["metadata"]["annotations"] | more
