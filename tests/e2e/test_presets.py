@@ -5,17 +5,25 @@ The series carry the stacks' own names, labels and bucket bounds (Envoy's for Is
 of other apps, and each has to be judged by its own alone.
 """
 
+import contextlib
 import itertools
+import json
 import math
+import signal
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 import runs
+import yaml
 from app import App
-from rig import Exporter, wait_until
+from rig import Exporter, Fleet, wait_until
 from rig.gate import Gate
+from rig.metrics import Prometheus, query, scraped
+from rig.net import get_json
+from rig.processes import Supervisor
 
 from canaryfleet import presets
 from conftest import NEWEST
@@ -308,3 +316,70 @@ def test_the_errors_of_grpc_and_of_a_waypoint_are_counted(
     assert runs.until_ended(app, wanted) == wanted
     for s in seen:
         assert runs.values(app, f"waypoint-{s}")[0] == pytest.approx(LOADS[s].errors, rel=RATIO)
+
+
+GPU = {"promoteBelow": 50, "rollbackAbove": 90}
+DCGM = "DCGM_FI_DEV_GPU_UTIL"
+
+
+@pytest.fixture
+def servers(fleet: Fleet) -> Iterator[Supervisor]:
+    """Where the metric servers of a test's own are started; they end with it."""
+    supervisor = Supervisor(fleet.logs)
+    yield supervisor
+    supervisor.stop_all()
+
+
+@NEWEST
+@pytest.mark.parametrize("honoured", [False, True], ids=["honorLabels-false", "honorLabels-true"])
+def test_the_pod_of_a_metric_is_the_one_that_is_scraped_unless_its_own_label_is_honoured(
+    make_app: Callable[..., App], servers: Supervisor, tmp_path: Path, honoured: bool
+) -> None:
+    """A pod's own metrics have no label `pod`; an exporter for other pods has, and it is `exported_pod` by default."""
+    metrics = [one for one in METRICS if one["preset"] == "vllm/queue"]
+    metrics.append({"name": "gpu", "query": f"max({DCGM}{{$(selector)}})", **GPU})
+    app = make_app(analysis={**ANALYSIS, "window": "2s", "minimumSamples": 0, "count": 1, "metrics": metrics})
+    app.release("1.0.0")
+    pod, gpus = f"chat-{runs.HASH}-x2v8k", f"{app.namespace}-dcgm-q9zzz"
+    prometheus = own_prometheus(servers, tmp_path, app.namespace, honoured)
+    with contextlib.closing(Exporter()) as vllm_pod, contextlib.closing(Exporter()) as dcgm:
+        vllm_pod.set("vllm:num_requests_waiting", 2, model_name="m")
+        dcgm.set(DCGM, 20, namespace=app.namespace, pod=pod)
+        targets = [
+            (vllm_pod, {"namespace": app.namespace, "pod": pod}),
+            (dcgm, {"namespace": "gpus", "pod": gpus}),
+        ]
+        found = [{"targets": [one.address], "labels": labels} for one, labels in targets]
+        (prometheus.targets / "all.json").write_text(json.dumps(found))
+        for one, _ in targets:
+            scraped(prometheus.url, one.address)
+        own = f'{DCGM}{{pod="{pod}"}}', f'{DCGM}{{exported_pod="{pod}",pod="{gpus}"}}'
+        assert [query(prometheus.url, asked) for asked in own] == ([[20], []] if honoured else [[], [20]])
+        made = runs.template(app, "steps")
+        for name in ("vllm-queue", "gpu"):
+            spec = runs.spec_of(
+                made, name, canary_hash=runs.HASH, stable_hash="0", revision=runs.HASH,
+                prometheus_address=prometheus.url, window="5s",
+            )  # fmt: skip
+            runs.start(app, name, spec)
+        ended = runs.until_ended(app, ["vllm-queue", "gpu"])
+    assert ended == {"vllm-queue": "Successful", "gpu": "Successful" if honoured else "Inconclusive"}
+
+
+def own_prometheus(supervisor: Supervisor, folder: Path, name: str, honoured: bool) -> Prometheus:
+    """A Prometheus whose jobs honour the labels of what they scrape, or keep their own, as is its default."""
+    prometheus = Prometheus.start(supervisor, folder / name)
+    path = folder / name / "prometheus.yml"
+    config = yaml.safe_load(path.read_text())
+    for job in config["scrape_configs"]:
+        job["honor_labels"] = honoured
+    path.write_text(yaml.safe_dump(config))
+    prometheus.process.popen.send_signal(signal.SIGHUP)
+    asked = f"honor_labels: {str(honoured).lower()}"
+
+    def heeded() -> bool:
+        said = str(get_json(f"{prometheus.url}/api/v1/status/config")["data"]["yaml"])
+        return asked in said or (not honoured and "honor_labels: true" not in said)
+
+    wait_until(heeded, "Prometheus has read its configuration again", 30)
+    return prometheus

@@ -4,63 +4,37 @@ Each sentence of the reference page about the canary's spec that can be tried wi
 here; all are in one namespace, and two of them have a pod.
 """
 
-import copy
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from typing import Any
 
 import pytest
 from app import LIMIT, App
+from byhand import (
+    Change,
+    canary,
+    invalid,
+    made,
+    pod,
+    rollout,
+    routed,
+    routes,
+    settled,
+    slug,
+    spec,
+    state,
+    stepped,
+    subsets,
+)
 from rig import RigError, WaitTimeoutError, wait_until
 from rig.kube import Object
-from rig.rollouts import complete
 
-Change = Callable[[Object], object]
 GOOD, OMITTED = "good", "replicas-omitted"
 FIRST, SECOND = "no surge and none unavailable", "one service for both"
 MATCH = [{"headerName": "x-group", "headerValue": {"exact": "internal"}}]
 HEADER = {"setHeaderRoute": {"name": "internal", "match": MATCH}}
 MIRROR = {"setMirrorRoute": {"name": "shadow", "percentage": 10, "match": [{"path": {"prefix": "/"}}]}}
+SUBSETS = {"name": "any", "stableSubsetName": "stable", "canarySubsetName": "canary"}
 BOTH_WAYS = [{"headerName": "x-group", "headerValue": {"exact": "internal", "prefix": "int"}}]
-
-
-def spec(**more: Any) -> Change:
-    """Replace fields of the Rollout's spec."""
-    return lambda rollout: rollout["spec"].update(more)
-
-
-def canary(**more: Any) -> Change:
-    """Replace fields of the canary strategy; without traffic routing."""
-    return lambda rollout: rollout["spec"]["strategy"]["canary"].update(more)
-
-
-def routed(*steps: Object, istio: Object | None = None, routing: Object | None = None, **more: Any) -> Change:
-    """A canary with Istio, split by subset, and these steps."""
-
-    def change(rollout: Object) -> None:
-        name = rollout["metadata"]["name"]
-        subsets = {"name": name, "stableSubsetName": "stable", "canarySubsetName": "canary"}
-        found = istio or {
-            "virtualService": {"name": name, "routes": ["primary"]},
-            "destinationRule": subsets,
-        }
-        rollout["spec"]["strategy"]["canary"] = {
-            "steps": list(steps) or [{"setWeight": 10}],
-            "trafficRouting": {"istio": found, **(routing or {})},
-            **more,
-        }
-
-    return change
-
-
-def stepped(*steps: Object) -> Change:
-    """A canary without traffic routing and with these steps."""
-    return canary(steps=list(steps))
-
-
-def pod(**more: Any) -> Change:
-    """Replace fields of the pod's spec."""
-    return lambda rollout: rollout["spec"]["template"]["spec"].update(more)
 
 
 REFUSED: dict[str, tuple[Change, str]] = {
@@ -141,6 +115,26 @@ REFUSED: dict[str, tuple[Change, str]] = {
         ),
         "must have exactly one of the following: exact, regex, prefix",
     ),
+    "ping pong without pong": (
+        canary(pingPong={"pingService": "selects-all", "pongService": ""}),
+        "Ping service and Pong service must to be set",
+    ),
+    "ping that is pong": (
+        canary(pingPong={"pingService": "selects-all", "pongService": "selects-all"}),
+        "uses the same service for the ping and pong services",
+    ),
+    "ping that is not there": (
+        canary(pingPong={"pingService": "nowhere", "pongService": "selects-all"}),
+        "pingPong.pingService",
+    ),
+    "both ways to name a virtual service": (
+        routed(istio={"virtualService": {"name": "any"}, "virtualServices": [{"name": "any"}], "destinationRule": SUBSETS}),
+        "either VirtualService or VirtualServices must be configured",
+    ),
+    "neither way to name a virtual service": (
+        routed(istio={"destinationRule": SUBSETS}),
+        "either VirtualService or VirtualServices must be configured",
+    ),
     "workload beside a template": (
         spec(workloadRef={"apiVersion": "apps/v1", "kind": "Deployment", "name": "any"}),
         "template must be empty for workload reference rollout",
@@ -160,6 +154,13 @@ PASSED: dict[str, Change] = {
     "weights that fall": stepped({"setWeight": 50}, {"setWeight": 20}),
     "pause in seconds": stepped({"pause": {"duration": 30}}),
     "pause as go writes it": stepped({"pause": {"duration": "1h30m"}}),
+    "ping pong without routing": canary(pingPong={"pingService": "ping", "pongService": "pong"}),
+    "several virtual services": routed(
+        istio={
+            "virtualServices": [{"name": f"several-virtual-services{more}"} for more in ("", "-too")],
+            "destinationRule": {**SUBSETS, "name": "several-virtual-services"},
+        }
+    ),
     "analysis that begins after the last step": canary(
         analysis={"templates": [{"templateName": "any"}], "startingStep": 99}
     ),
@@ -173,38 +174,12 @@ def reference(rollout: Object, kind: str) -> None:
     rollout["spec"]["workloadRef"] = {"apiVersion": group, "kind": kind, "name": "any"}
 
 
-def slug(text: str) -> str:
-    """A name of Kubernetes."""
-    return "-".join(text.lower().split())
-
-
-def rollout(app: App, name: str, change: Change = lambda rollout: None) -> Object:
-    """A Rollout that is right, without pods, and then changed."""
-    labels = {"app": name, "all": "yes"}
-    # without resources the controller would write `{}`, which is another generation
-    container = {"name": "app", "image": "registry.example/any:1", "resources": {"requests": {"cpu": "1m"}}}
-    made = {
-        "apiVersion": "argoproj.io/v1alpha1",
-        "kind": "Rollout",
-        "metadata": {"name": name, "namespace": app.namespace},
-        "spec": {
-            "replicas": 0,
-            "selector": {"matchLabels": {"app": name}},
-            "template": {"metadata": {"labels": labels}, "spec": {"containers": [container]}},
-            "strategy": {"canary": {"steps": [{"setWeight": 10}]}},
-        },
-    }
-    made = copy.deepcopy(made)
-    change(made)
-    return made
-
-
 def beside(app: App) -> list[Object]:
     """What some of the Rollouts name."""
     core, istio = "v1", "networking.istio.io/v1"
     like = rollout(app, "any")["spec"]
     chosen, template = like["selector"], like["template"]
-    selectors = {"selects-all": "yes", "selects-others": "no", "managed": "yes"}
+    selectors = {"selects-all": "yes", "selects-others": "no", "managed": "yes", "ping": "yes", "pong": "yes"}
     metric = {
         "name": "m",
         "interval": "60s",
@@ -212,10 +187,19 @@ def beside(app: App) -> list[Object]:
     }
     return [
         *(
-            made(app, core, "Service", name, {"selector": {"all": value}, "ports": [{"port": 80}]})
+            made(
+                app,
+                core,
+                "Service",
+                name,
+                {"selector": {"all": value}, "ports": [{"name": "http", "port": 80}]},
+            )
             for name, value in selectors.items()
         ),
         made(app, "argoproj.io/v1alpha1", "AnalysisTemplate", "any", {"metrics": [metric]}),
+        made(
+            app, istio, "VirtualService", "several-virtual-services-too", routes("several-virtual-services")
+        ),
         made(app, "apps/v1", "Deployment", "any", {"replicas": 0, "selector": chosen, "template": template}),
         *(
             one
@@ -227,45 +211,6 @@ def beside(app: App) -> list[Object]:
             )
         ),
     ]
-
-
-def made(app: App, version: str, kind: str, name: str, spec: Object) -> Object:
-    """An object of the app's namespace."""
-    metadata = {"name": name, "namespace": app.namespace}
-    return {"apiVersion": version, "kind": kind, "metadata": metadata, "spec": spec}
-
-
-def routes(host: str) -> Object:
-    """A VirtualService with one route, all of it to stable."""
-    shares = (("stable", 100), ("canary", 0))
-    route = [{"destination": {"host": host, "subset": name}, "weight": weight} for name, weight in shares]
-    return {"hosts": [host], "http": [{"name": "primary", "route": route}]}
-
-
-def subsets(host: str) -> Object:
-    """A DestinationRule whose subsets the controller fills in."""
-    return {
-        "host": host,
-        "subsets": [{"name": name, "labels": {"all": "yes"}} for name in ("stable", "canary")],
-    }
-
-
-def invalid(app: App, name: str) -> str:
-    """Why the controller refuses a Rollout; empty if it does not, or has not seen it yet."""
-    conditions = state(app, name).get("status", {}).get("conditions", [])
-    return next((str(c["message"]) for c in conditions if c["type"] == "InvalidSpec"), "")
-
-
-def state(app: App, name: str) -> Object:
-    """A Rollout as it was seen last."""
-    with app._news:
-        return app.live.get(("Rollout", name), {})
-
-
-def settled(app: App, name: str) -> bool:
-    """Whether a Rollout is complete."""
-    found = state(app, name)
-    return bool(found) and complete(found)
 
 
 def with_pods(app: App) -> set[str]:

@@ -1,10 +1,11 @@
 """Sticky users stay where they are: over two Envoys, over all weights, and from the very first request."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import pytest
-from app import App
+import yaml
+from app import LIMIT, App
 from chance import bounds
 from driving import (
     MANUAL,
@@ -18,14 +19,22 @@ from driving import (
     until_route,
     until_share,
 )
+from rig import Fleet, tools, wait_until
+from rig.calls import Answer, Client
+from rig.kube import Object
+from rig.net import LOOPBACK, answers, free_ports
+from rig.processes import Process, Supervisor
 from rig.rollouts import API
 
 from conftest import NEWEST
 
 USERS = [f"user-{number:04}" for number in range(1000)]
 NEWCOMERS = 300
+FEW = 200
 SESSION = "assistant-session"
 HEADER = "mcp-session-id"
+OWN = "own"
+SOME = 40  # answers of which none is the canary's at 50 % once in 1e12 times
 
 
 class Sides(NamedTuple):
@@ -76,9 +85,9 @@ def by_header(user: str) -> dict[str, str]:
     return {HEADER: user}
 
 
-def newcomers_who_flip(app: App, inside: bool) -> int:
+def newcomers_who_flip(app: App, inside: bool, client: Client | None = None) -> int:
     """How many of so many new users get another version with their second request than with their first."""
-    client, host = app.member.client, internal(app) if inside else app.host
+    client, host = client or app.member.client, internal(app) if inside else app.host
     first = client.each(host, [{} for _ in range(NEWCOMERS)], inside=inside)
     cookies = [answer.headers.get("set-cookie", "").partition(";")[0] for answer in first]
     assert all(cookie.startswith(f"{SESSION}=") for cookie in cookies), "who is new gets a session"
@@ -161,6 +170,117 @@ def test_users_with_a_session_header_keep_their_version_through_a_mirror_step_an
     assert first.gateway <= second.gateway
     for where, counts in ask(app, 500).items():
         assert counts[app.who(app.current)] in bounds(500, 0.5), f"who has no session is drawn: {where}"
+
+
+class Gateway:
+    """A gateway of the app's own, whose Envoy may be killed while those of the fleet serve other tests."""
+
+    def __init__(self, app: App, supervisor: Supervisor) -> None:
+        self.app, self.supervisor = app, supervisor
+        self.port, self.admin = free_ports(2)
+        self.client = Client(self.port, app.member.client.proxy_port)
+        self.process: Process | None = None
+
+    def manifest(self) -> Object:
+        """What makes pilot send its Envoy a listener."""
+        port = {"number": self.port, "name": "http", "protocol": "HTTP"}
+        return {
+            "apiVersion": "networking.istio.io/v1",
+            "kind": "Gateway",
+            "metadata": {"name": OWN, "namespace": self.app.namespace},
+            "spec": {
+                "selector": {OWN: self.app.namespace},
+                "servers": [{"port": port, "bind": LOOPBACK, "hosts": ["*"]}],
+            },
+        }
+
+    def start(self) -> None:
+        """Start its Envoy, which knows nothing of what an earlier one did, and wait until it is ready."""
+        member = self.app.member
+        mesh = self.app.fleet.logs.parent / member.name / "mesh"
+        bootstrap = yaml.safe_load((mesh / "gateway-bootstrap.yaml").read_text())
+        bootstrap["node"]["metadata"]["LABELS"] = {OWN: self.app.namespace}
+        bootstrap["node"]["id"] = bootstrap["node"]["id"].replace("~gw-0.", f"~{self.app.namespace}.")
+        bootstrap["admin"]["address"]["socket_address"]["port_value"] = self.admin
+        path = self.app.root / "gateway-bootstrap.yaml"
+        path.write_text(yaml.safe_dump(bootstrap))
+        quiet = ("--concurrency", "1", "--log-level", "warn", "--component-log-level", "misc:error")
+        self.process = self.supervisor.start(
+            f"{self.app.namespace}-envoy",
+            [tools.envoy(), "--config-path", path, *quiet, "--disable-hot-restart"],
+        )
+        wait_until(self._ready, f"the Envoy of {self.app.namespace} is ready", LIMIT)
+
+    def _ready(self) -> bool:
+        assert self.process is not None
+        self.process.check()
+        return answers(f"http://{LOOPBACK}:{self.admin}/ready")
+
+    def restart(self) -> None:
+        """Kill its Envoy in the middle of whatever it does, and start another."""
+        assert self.process is not None
+        self.process.popen.kill()
+        self.process.popen.wait()
+        self.supervisor.processes.remove(self.process)
+        self.start()
+
+    def until(self, percent: int) -> None:
+        """Wait until it has been told the canary's share: it has a route for the host, and each has both versions."""
+        app = self.app
+        both = {app.who(app.stable), app.who(app.current)}
+        wait_until(
+            lambda: set(self.client.shares(app.host, SOME)) == both,
+            f"it knows the canary's {percent} %",
+            LIMIT,
+        )
+
+    def each(self, headers: list[dict[str, str]]) -> list[Answer]:
+        """One answer for each of these users."""
+        return self.client.each(self.app.host, headers)
+
+
+@pytest.fixture
+def gateways(fleet: Fleet) -> Iterator[Supervisor]:
+    """Where the Envoys of a test's own are started; they end with it."""
+    supervisor = Supervisor(fleet.logs)
+    yield supervisor
+    supervisor.stop_all()
+
+
+@NEWEST
+def test_users_keep_their_version_when_an_envoy_is_killed_and_another_takes_its_place(
+    make_app: Callable[..., App], gateways: Supervisor
+) -> None:
+    """Those with a session, those who got one from the Envoy that is gone, and those who come new to the other."""
+    app = make_app(
+        analysis=UNMEASURED,
+        workload__port=PORT,
+        exposure__sticky={"cookie": SESSION},
+        exposure__steps=[{"weight": "50%", "for": MANUAL}],
+    )
+    gateway = Gateway(app, gateways)
+    app.spec["exposure"]["gateways"].append(f"{app.namespace}/{OWN}")
+    app.kube.apply_at(app.kube.path_of(gateway.manifest()), gateway.manifest())
+    first = app.deploy("1.0.0")
+    app.until_healthy(first)
+    gateway.start()
+    release = app.deploy("1.1.0")
+    stop_at(app, release, 0)
+    until_share(app, 50)
+    gateway.until(50)
+
+    users = [by_cookie(user) for user in USERS[:FEW]]
+    before = [one.who for one in gateway.each(users)]
+    assert before.count(app.who(app.current)) in bounds(FEW, 0.5)
+    assert before == [one.who for one in app.member.client.each(app.host, users)], "as another Envoy chooses"
+    new = gateway.each([{} for _ in range(FEW)])
+    sessions = [{"cookie": one.headers["set-cookie"].partition(";")[0]} for one in new]
+
+    gateway.restart()
+    gateway.until(50)
+    assert [one.who for one in gateway.each(users)] == before
+    assert [one.who for one in gateway.each(sessions)] == [one.who for one in new]
+    assert newcomers_who_flip(app, inside=False, client=gateway.client) == 0
 
 
 def abort(app: App) -> None:
