@@ -27,7 +27,7 @@ from typing import Any, TypeVar
 import msgspec
 import wrong
 import yaml
-from rig import Call, Exporter, Fleet, Member, RigError, WaitTimeoutError, kustomize, load, wait_until
+from rig import Call, Exporter, Fleet, Member, RigError, WaitTimeoutError, kustomize, load, read, wait_until
 from rig.kube import Object
 from rig.net import get_json
 from rig.rollouts import API, HASH_LABEL, canary_weight, complete, describe, observed, phase
@@ -164,7 +164,7 @@ class App:
             at[last] = value
         self.respec()
         self.cli("render")
-        candidate = yaml.safe_load((self.overlays / "candidate.yaml").read_text())["release"]
+        candidate = self.candidate
         self.point(candidate)
         return self.frozen(candidate)
 
@@ -184,8 +184,12 @@ class App:
 
     def frozen(self, release: str) -> Release:
         """What `release.yaml` says."""
-        text = (self.overlays / "releases" / release / "release.yaml").read_text()
-        return msgspec.convert(yaml.safe_load(text), Release)
+        return msgspec.convert(read(self.overlays / "releases" / release / "release.yaml"), Release)
+
+    @property
+    def candidate(self) -> str:
+        """The release that was rendered last."""
+        return str(read(self.overlays / "candidate.yaml")["release"])
 
     def cli(self, *arguments: str) -> None:
         """Run canaryfleet; anything but success fails the test."""
@@ -344,15 +348,19 @@ class App:
 
         `log`: of a controller of the test's own.
         """
-        said = ("Reconciliation completed", f" namespace={self.namespace} ", f" rollout={self.name} ")
-        read = log or self.fleet.logs / f"{self.member.name}-rollouts.log"
+        words = ("Reconciliation completed", f" namespace={self.namespace} ", f" rollout={self.name} ")
+        said = [word.encode() for word in words]
+        path = log or self.fleet.logs / f"{self.member.name}-rollouts.log"
 
-        def looks() -> int:
-            return sum(all(words in line for words in said) for line in read.read_text().splitlines())
+        known = path.stat().st_size
 
-        before = looks()
+        def looked() -> bool:
+            with path.open("rb") as lines:
+                lines.seek(known)
+                return any(all(word in line for word in said) for line in lines)
+
         self._wake()
-        wait_until(lambda: looks() > before, "the controller has looked at it again", LIMIT)
+        wait_until(looked, "the controller has looked at it again", LIMIT)
 
     def _waking(self, wait: Callable[[float], Any]) -> None:
         """Wait for something, and wake the controller again and again meanwhile."""

@@ -7,9 +7,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-import yaml
 from app import App
-from rig import tools
+from rig import read, tools
 
 from recordings import Event, Object, Recording, trimmed, write
 
@@ -27,8 +26,7 @@ def recording(app: App, scenario: str, what: str = "") -> Recording:
     events = tuple(Event(_time(seen.at), seen.event, trimmed(seen.object)) for seen in history)
     source = tools.module_dir(f"controlplane-{app.member.rollouts}", SOURCE)
     releases: dict[str, Object] = {
-        release: yaml.safe_load((app.overlays / "releases" / release / "release.yaml").read_text())
-        for release in app.releases()
+        release: read(app.overlays / "releases" / release / "release.yaml") for release in app.releases()
     }
     about = {
         "scenario": scenario,

@@ -246,7 +246,7 @@ def secret(namespace: str, name: str, token: str) -> Object:
 
 def _pointed(app: App) -> Release:
     """Commit what was rendered, and point the app's cluster at the candidate; the release."""
-    candidate = str(yaml.safe_load((app.overlays / "candidate.yaml").read_text())["release"])
+    candidate = app.candidate
     app.commit("render")
     release = app.frozen(candidate)
     wave = next(wave.name for wave in release.waves if app.cluster in wave.members)

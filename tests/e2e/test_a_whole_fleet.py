@@ -22,9 +22,8 @@ import pytest
 import yaml
 from app import ERROR_RATE, App
 from people import REPOSITORY, address, hosted, publish
-from rig import Fleet, Member, WaitTimeoutError, wait_until
+from rig import Fleet, Member, WaitTimeoutError, read, wait_until
 from rig.gitea import Gitea
-from rig.kube import Object
 from rig.rollouts import complete, phase
 
 from canaryfleet.models.release import Release
@@ -35,8 +34,8 @@ SPEC = {"exposure__steps": [{"weight": "50%", "for": "2s"}], "analysis": QUICK, 
 MOMENTS = ("request", "any", "branch", "merged", "any", "request", "any", "branch", "request", "any")
 """When the bot is killed, each time: whenever, or as soon as its branch or pull request is there or main has moved."""
 SEED = 20261121  # of what is left to chance; how far a run has come by then no seed says
-GLANCE = 0.02
-LOOK = 3.0  # seconds after which the bot looks again though nothing was seen to change
+GLANCE = 0.05
+LOOK = 5.0  # seconds after which the bot looks again though nothing was seen to change
 PATIENCE = 240.0
 RELEASE = "canaryfleet.dev/release"
 
@@ -46,18 +45,19 @@ class Follower(App):
 
     def __init__(self, fleet: Fleet, member: Member, root: Path, namespace: str) -> None:
         self.cluster = member.name
-        self.had: list[Object] = []
+        self.had = b""
         super().__init__(fleet, member, root, "chat", SPEC, namespace)
 
     def _repository(self) -> None:
         """It is the town's."""
 
     def follow(self) -> None:
-        """Apply what is new, and prune, as Argo CD does."""
-        built = self.built() if self.pointed else []
-        if built != self.had:
-            self.sync(built)
-            self.had = built
+        """Apply what is new, and prune, as Argo CD does; what a pointer names never changes."""
+        path = self.overlays / "clusters" / self.cluster / "kustomization.yaml"
+        pointer = path.read_bytes() if path.exists() else b""
+        if pointer != self.had:
+            self.sync(self.built() if pointer else [])
+            self.had = pointer
 
     def standing(self) -> list[Any]:
         """What a bot would notice of it."""
@@ -124,9 +124,7 @@ class Town:
         spec["workload"]["image"] = f"registry.example/chat:{version}@sha256:{'0' * 64}"
         self.here.respec()
         self.here.cli("render")
-        return self.here.frozen(
-            yaml.safe_load((self.here.overlays / "candidate.yaml").read_text())["release"]
-        )
+        return self.here.frozen(self.here.candidate)
 
     def release(self, version: str) -> Release:
         """Bring a release to main."""
@@ -315,7 +313,7 @@ def test_a_good_release_reaches_all_and_a_bad_one_none_but_the_first_though_the_
     town.here.follow()
     town.here.until_healthy(second)
     assert third.id not in {release for one in town.clusters[1:] for _, release in one.applied}
-    state = yaml.safe_load((town.here.overlays / "promotion.yaml").read_text())
+    state = read(town.here.overlays / "promotion.yaml")
     assert [bar["workload"] for bar in state["bars"]] == [third.workload]
 
     rest = ", ".join(sorted(others))

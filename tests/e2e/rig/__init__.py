@@ -14,7 +14,7 @@ from rig.calls import Answer, Call, Client
 from rig.cluster import Cluster, NodeSpec
 from rig.fleet import Fleet, Member, attach
 from rig.kube import Kube
-from rig.manifests import apply_path, kustomize, load
+from rig.manifests import apply_path, kustomize, load, read
 from rig.metrics import Exporter, Prometheus
 from rig.session import Rig
 from rig.traffic import Mesh
@@ -39,5 +39,6 @@ __all__ = [
     "attach",
     "kustomize",
     "load",
+    "read",
     "wait_until",
 ]

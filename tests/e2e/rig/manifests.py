@@ -21,13 +21,19 @@ def render(path: Path) -> list[Object]:
 
 
 def kustomize(path: Path) -> str:
-    """Return the output of `kubectl kustomize`."""
-    return run([tools.kubectl(), "kustomize", path], env={"GOGC": "off"})
+    """Return the output of `kustomize build`; kubectl's is the same, and takes four times as long to start."""
+    return run([tools.binary("kustomize"), "build", path], env={"GOGC": "off"})
 
 
 def load(text: str) -> list[Object]:
     """Return the objects of a YAML stream; read by libyaml, eight times faster."""
     return [doc for doc in yaml.load_all(text, Loader=yaml.CSafeLoader) if doc]
+
+
+def read(path: Path) -> Object:
+    """Return what a YAML file says."""
+    (found,) = load(path.read_text())
+    return found
 
 
 def apply_path(kube: Kube, path: Path) -> list[Object]:

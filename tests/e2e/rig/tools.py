@@ -59,6 +59,7 @@ TOOLS = (
         "controlplane-1.10",
         "github.com/argoproj/argo-rollouts/cmd/rollouts-controller",
     ),
+    Tool("kustomize", "kustomize", "sigs.k8s.io/kustomize/kustomize/v5"),
     Tool("kwok", "kwok", "sigs.k8s.io/kwok/cmd/kwok"),
     Tool(
         "rollouts-controller-1.9",
