@@ -240,7 +240,7 @@ def test_a_rollout_that_is_refused_in_mid_canary_says_so_beside_old_facts_and_go
     (one,) = stable(app, {"chat": good}).values()
     app.apply([second(good)])
     until_at_the_stop({"chat": one})
-    one.look_again()  # it writes once more: the condition
+    waking({"chat": one}, lambda: "RolloutPaused" in reasons(one), "its conditions say that it is paused")
     one.catch_up()
     was = one.status
     bad = third(good)
@@ -267,6 +267,13 @@ def test_a_rollout_that_is_refused_in_mid_canary_says_so_beside_old_facts_and_go
     assert invalid(app, "chat") == ""
     assert one.stable == was["stableRS"]
     assert len(templates(app)) == 3
+
+
+def reasons(app: App) -> set[str]:
+    """The reasons of the Rollout's conditions; they are written after the pause itself."""
+    return {
+        condition["reason"] for condition in app.status["conditions"] if condition["type"] == "Progressing"
+    }
 
 
 def third(one: Object) -> Object:
@@ -497,8 +504,11 @@ def test_one_service_or_subset_leads_to_the_canary_and_all_to_the_new_version_wh
         assert led(app) == {legs["stable"]: fresh, legs["canary"]: bad, **beside(split, fresh)}
     else:
         app.until_now(lambda: replicas(app, bad) == 0, "its pods are gone")
-        app.look_again()
-        assert led(app) == {legs["stable"]: fresh, legs["canary"]: fresh, **beside(split, fresh)}
+        wait_until(
+            lambda: led(app) == {legs["stable"]: fresh, legs["canary"]: fresh, **beside(split, fresh)},
+            "all lead to the stable version again",
+            LIMIT,
+        )
 
 
 def beside(split: str, template: str) -> dict[str, str]:
