@@ -133,9 +133,8 @@ class Cluster:
 
     def install_crds(self) -> None:
         """Install the definitions of Argo Rollouts and Istio and wait until they are served."""
-        apply = ("apply", "--server-side", "--force-conflicts", "--validate=false")
-        for path in crd_files(self.rollouts_version):
-            self.kube.kubectl(*apply, "-f", str(path))
+        files = (word for path in crd_files(self.rollouts_version) for word in ("-f", str(path)))
+        self.kube.kubectl("apply", "--server-side", "--force-conflicts", "--validate=false", *files)
         self.kube.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=60s")
 
     def start_rollouts_controller(self) -> None:
