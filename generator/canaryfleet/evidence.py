@@ -260,20 +260,24 @@ def stable_as_bad(run: Run, name: str, rule: Rule, item: Measurement) -> bool:
     return 2 * abs(stable - float(threshold[2])) >= abs(canary - float(threshold[2]))
 
 
-def shown(metrics: dict[str, Judged], deciding: Sequence[Measurement] = ()) -> tuple[MetricEvidence, ...]:
-    """The evidence of judged metrics, in order of their names; of each the deciding or else the last value."""
-    return tuple(_shown(name, metrics[name], deciding) for name in sorted(metrics))
+def shown(
+    run: Run, metrics: dict[str, Judged], deciding: Sequence[Measurement] = ()
+) -> tuple[MetricEvidence, ...]:
+    """The evidence of a run's judged metrics, in order of their names; of each the deciding or else the last value."""
+    return tuple(_shown(run, name, metrics[name], deciding) for name in sorted(metrics))
 
 
-def _shown(name: str, item: Judged, deciding: Sequence[Measurement]) -> MetricEvidence:
+def _shown(run: Run, name: str, item: Judged, deciding: Sequence[Measurement]) -> MetricEvidence:
     values: Iterable[Measurement] = (one for one, _ in reversed(item.words) if one.ended and one.value)
     chosen = next((one for one, _ in item.words if one in deciding), None) or next(iter(values), None)
+    twin = beside(run, name, chosen) if chosen else None
     return MetricEvidence(
         name=name,
         promote=item.rule.metric.promote if item.rule.strict else None,
         rollback=item.rule.metric.rollback,
         value=chosen.value if chosen else None,
         at=chosen.ended if chosen else None,
+        stable=twin.value if twin else None,
         good=sum(said == "good" for _, said in item.words),
         bad=sum(said == "bad" for _, said in item.words),
         measurements=len(item.words),

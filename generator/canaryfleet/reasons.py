@@ -60,7 +60,7 @@ REASONS: dict[str, Reason] = {
     "StableAsBad": Reason(
         "Inconclusive",
         "it is bad, and the stable version beside it is as bad",
-        "look for what both depend on; nothing is reverted",
+        "look for what both depend on; it is not barred, and goes back when progressDeadline is over",
     ),
     "Unproven": Reason(
         "Inconclusive",

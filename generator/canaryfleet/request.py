@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from typing import NamedTuple, TypeVar
 
 from canaryfleet import board, history, landing, limits, pointing, standing
+from canaryfleet.evidence import number
 from canaryfleet.landing import Landing
 from canaryfleet.markdown import clip, code, codes, name, names, opening, plain, table, text
 from canaryfleet.models.decision import Decision, Move, Proof, Reason, ReleaseFacts, Situation
@@ -223,12 +224,13 @@ class Told(NamedTuple):
 
     name: str
     value: str
+    stable: str
     promote: str
     rollback: str
 
     def words(self, of: Callable[[str], str]) -> str:
         """In words, each made harmless by `of`."""
-        limits = (("promote", self.promote), ("roll back", self.rollback))
+        limits = (("stable", self.stable), ("promote", self.promote), ("roll back", self.rollback))
         return ", ".join(
             [f"{of(self.name)} {of(self.value)}", *(f"{word} {of(at)}" for word, at in limits if at)]
         )
@@ -249,7 +251,9 @@ def told(evidence: Evidence) -> list[Told]:
 def _told(metric: MetricEvidence) -> Told:
     near = board.near(metric)
     value = f"{near.value:.4g}" if near else metric.value or f"{metric.good} of {metric.measurements} good"
-    return Told(metric.name, value, metric.promote or "", metric.rollback or "")
+    twin = number(metric.stable)
+    stable = metric.stable or "" if twin is None else f"{twin:.4g}"
+    return Told(metric.name, value, stable, metric.promote or "", metric.rollback or "")
 
 
 def _measured(evidence: Evidence) -> str:

@@ -239,7 +239,7 @@ def _evidence(case: Case, said: Said) -> Evidence:
 def _run_evidence(case: Case, run: Run) -> RunEvidence:
     metrics = case.judged(run)
     deciding = [item.beyond for item in metrics.values() if item.beyond is not None]
-    shown = measures.shown(metrics, deciding)
+    shown = measures.shown(run, metrics, deciding)
     return RunEvidence(name=run.name, uid=run.uid, role=run.role, step=run.step, metrics=shown)
 
 

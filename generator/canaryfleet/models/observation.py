@@ -256,13 +256,17 @@ Basis = Literal["Analysis", "FirstDeployment", "SameWorkload", "Reverted"]
 
 
 class MetricEvidence(Model, frozen=True, kw_only=True):
-    """One metric of a run against the release's thresholds; `value` and `at` are of the deciding measurement."""
+    """One metric of a run against the release's thresholds; `value` and `at` are of the deciding measurement.
+
+    `stable`: what the same pass measured of the stable version, where the release asks for that.
+    """
 
     name: str
     promote: str | None = None
     rollback: str | None = None
     value: str | None = None
     at: Time | None = None
+    stable: str | None = None
     good: int = 0
     bad: int = 0
     measurements: int = 0

@@ -325,6 +325,11 @@ def balanced(body: str) -> bool:
     return opened == lines.count("</details>") and not any(line.startswith(("```", "~~~")) for line in lines)
 
 
+def test_what_the_stable_version_was_beside_it_is_told() -> None:
+    (told,) = request.told(evidence(metric(value="[0.02]", stable="[0.018]")))
+    assert told.words(str) == "error-rate 0.02, stable 0.018, promote < 0.005, roll back > 0.01"
+
+
 # What others write stays text
 
 KEPT = {

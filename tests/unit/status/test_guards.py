@@ -287,6 +287,18 @@ def test_a_stable_version_that_is_as_bad_holds():
     assert beside("[]") == "BeyondThreshold"
 
 
+def test_what_the_stable_version_was_is_evidence():
+    seen = runs(BAD, "background", lambda run: twin(run, "[0.9]"))
+    evidence = judge(seen, BAD_BASE.expected(), now=seen.ended).evidence
+    (shown,) = (
+        metric
+        for run in evidence.runs
+        for metric in run.metrics
+        if (run.role, metric.name) == ("background", "istio-error-rate")
+    )
+    assert shown.stable == "[0.9]" != shown.value
+
+
 def test_a_stable_version_that_just_touches_the_threshold_is_no_excuse():
     assert beside("[0.051]") == "BeyondThreshold"
 
