@@ -2,7 +2,7 @@
 
 import itertools
 import re
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -21,6 +21,22 @@ VERSIONS = ("1.10", "1.9")
 NEWEST = pytest.mark.parametrize("member", VERSIONS[:1], indirect=True)
 """For tests of what does not depend on the release of Argo Rollouts."""
 AnyApp = TypeVar("AnyApp", bound=App)
+
+
+def alternating(names: str, cases: Iterable[Any], **options: Any) -> pytest.MarkDecorator:
+    """Parametrize a test with cases, each on one release of Argo Rollouts in turn.
+
+    For cases of one behaviour of the controller that differ in what is generated: each release has half of them.
+    """
+    in_turn = itertools.cycle((*VERSIONS, *reversed(VERSIONS)))  # so that pairs of pairs are mixed
+    several = "," in names
+    values = [
+        (version, *case) if several else (version, case)
+        for version, case in zip(in_turn, cases, strict=False)
+    ]
+    return pytest.mark.parametrize(f"member,{names}", values, indirect=["member"], **options)
+
+
 APPS = pytest.StashKey[list[App]]()
 
 

@@ -5,13 +5,13 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
-import pytest
 from app import ERROR_RATE, HERE, App, measurements
 from driving import MANUAL, PORT, internal, stop_at, until_all_by, until_share
 from rig import wait_until
 from rig.rollouts import HASH_LABEL
 
 from canaryfleet.models.release import Release
+from conftest import alternating
 
 ANALYSIS = {"interval": "1s", "window": "10s", "minimumSamples": 20, "metrics": [ERROR_RATE]}
 STEPS = [{"weight": "50%", "for": MANUAL}]
@@ -26,7 +26,7 @@ LIMIT = 8.0
 its canary for the controller's default of 30 s after an abort takes 10."""
 
 
-@pytest.mark.parametrize("way", WAYS)
+@alternating("way", WAYS)
 def test_a_bad_version_is_taken_from_all_users_within_seconds_of_the_failed_measurement(
     make_app: Callable[..., App], record_property: Callable[[str, object], None], way: str
 ) -> None:

@@ -5,13 +5,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-import pytest
 import runs
 from app import ERROR_RATE, App, measurements
 from rig import Call
 from rig.gate import DOWN, PASS, Gate, Reply, vector
 
 from canaryfleet.models.release import Release
+from conftest import alternating
 
 Record = Callable[[str, object], None]
 GOOD, BETWEEN, BAD = (vector(value) for value in ("0.001", "0.03", "0.4"))
@@ -68,11 +68,12 @@ def serve(app: App, release: Release, template: str, goodness: float = 1.0, **op
     app.exporter.set("goodness", goodness, namespace=app.namespace, pod=f"{app.name}-{template}-x2v8k")
 
 
-@pytest.mark.parametrize("case", BAD_CANARIES.values(), ids=BAD_CANARIES)
+@alternating("name", BAD_CANARIES)
 def test_a_canary_that_turns_bad_is_taken_from_the_users_at_once(
-    make_app: Callable[..., App], case: Case, record_property: Record
+    make_app: Callable[..., App], name: str, record_property: Record
 ) -> None:
     """In the middle of a long pause, by the background analysis, without a failed request."""
+    case = BAD_CANARIES[name]
     app = make_app(analysis={**ANALYSIS}, exposure__steps=PAUSE, workload__replicas=2, **case.changes)
     first = app.deploy("1.0.0")
     app.until_healthy(first)

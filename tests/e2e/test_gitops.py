@@ -4,7 +4,6 @@ import itertools
 from collections.abc import Callable
 from typing import Any
 
-import pytest
 from app import App
 from rig import wait_until
 from rig.kube import Object
@@ -12,7 +11,7 @@ from rig.rollouts import API, HASH_LABEL, canary_weight, phase
 from rig.traffic import ISTIO_API
 
 from canaryfleet.models.release import Release
-from conftest import NEWEST
+from conftest import NEWEST, alternating
 
 Make = Callable[..., App]
 MANUAL = [{"weight": "20%", "for": "manual"}, {"weight": "60%", "for": "2s"}]
@@ -114,7 +113,7 @@ def test_a_pointer_move_that_prunes_as_argo_cd_does_leaves_the_rollout_valid(mak
     assert not invalid(app)
 
 
-@pytest.mark.parametrize("kind", NAMED)
+@alternating("kind", NAMED)
 def test_what_is_deleted_under_a_canary_freezes_it_and_the_next_sync_frees_it(
     make_app: Make, kind: str, record_property: Callable[[str, object], None]
 ) -> None:

@@ -13,7 +13,7 @@ from rig.kube import Object
 from rig.kubelet import crash, ready, starting
 from rig.rollouts import canary_weight, phase
 
-from conftest import NEWEST
+from conftest import NEWEST, alternating
 
 Make = Callable[..., App]
 MANUAL = [{"weight": "50%", "for": "manual"}]
@@ -77,7 +77,7 @@ def until_asked(calls: list[Call]) -> None:
     wait_until(lambda: answered_after(calls, sent).total() >= FEW, "more requests are answered", LIMIT)
 
 
-@pytest.mark.parametrize("fault", FAULTS)
+@alternating("fault", FAULTS)
 def test_a_version_whose_pods_do_not_run_gets_no_request_and_the_next_release_heals_it(
     make_app: Make, fault: str
 ) -> None:

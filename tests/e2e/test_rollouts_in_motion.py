@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
-import pytest
 import runs
 from app import LIMIT, WAKINGS, App
 from byhand import (
@@ -30,6 +29,8 @@ from driving import MANUAL, UNMEASURED, stop_at
 from rig import WaitTimeoutError, wait_until
 from rig.kube import Object
 from rig.rollouts import API, HASH_LABEL, canary_weight, observed, phase
+
+from conftest import alternating
 
 PODS = 4
 STOP: Object = {"pause": {}}
@@ -383,7 +384,7 @@ LIMITS: dict[str, tuple[Object, dict[bool, int]]] = {
 STRAY = "of-no-template"
 
 
-@pytest.mark.parametrize("limits", LIMITS)
+@alternating("limits", LIMITS)
 def test_the_youngest_runs_are_kept_so_many_whatever_their_type_and_those_without_pods_never(
     make_app: Callable[..., App], limits: str
 ) -> None:
@@ -407,9 +408,10 @@ def test_the_youngest_runs_are_kept_so_many_whatever_their_type_and_those_withou
     assert runs.until_ended(app, outcomes) == outcomes
     for name in outcomes:
         give(one, name, "0" if name == STRAY else one.stable)
-    one.look_again()
-    app.until_now(
-        lambda: Counter(outcomes[name] == "Successful" for name in there(app)) == kept, "the rest is deleted"
+    waking(
+        {"chat": one},
+        lambda: Counter(outcomes[name] == "Successful" for name in there(app)) == kept,
+        "the rest is deleted",
     )
     one.look_again()
     one.catch_up()
@@ -467,7 +469,7 @@ def there(app: App) -> set[str]:
 SPLITS = {"subset": "DestinationRule {}", "host": "Service chat-{}"}
 
 
-@pytest.mark.parametrize("split", SPLITS)
+@alternating("split", SPLITS)
 def test_one_service_or_subset_leads_to_the_canary_and_all_to_the_new_version_when_it_is_complete(
     make_app: Callable[..., App], split: str
 ) -> None:

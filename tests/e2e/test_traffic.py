@@ -1,5 +1,6 @@
 """Requests go where the spec says: shares, header and cookie routes, mirror, blue-green, retries, timeouts."""
 
+import itertools
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -26,7 +27,7 @@ from rig import wait_until
 from rig.kube import Object
 from standins import StandIn, stand_in
 
-from conftest import NEWEST
+from conftest import NEWEST, alternating
 
 REQUESTS = 600
 FEW = 20
@@ -51,7 +52,7 @@ def routed(make_app: Callable[..., App]) -> Callable[..., App]:
     return make
 
 
-@pytest.mark.parametrize("split", ["subset", "host"])
+@alternating("split", ["subset", "host"])
 def test_each_weight_is_the_share_that_the_canary_gets_outside_and_inside_the_mesh(
     routed: Callable[..., App], split: str
 ) -> None:
@@ -183,8 +184,7 @@ def pods_stay(objects: list[Object]) -> list[Object]:
     return objects
 
 
-@pytest.mark.parametrize("weight", [0, 30], ids=["alone", "weighted"])
-@pytest.mark.parametrize("kind", USERS)
+@alternating("kind,weight", itertools.product(USERS, [0, 30]))
 def test_an_abort_gives_the_users_of_a_header_or_cookie_route_the_stable_version(
     routed: Callable[..., App], kind: str, weight: int
 ) -> None:
@@ -238,11 +238,13 @@ def test_an_abort_ends_the_copies_of_a_mirror_step(routed: Callable[..., App]) -
     assert list(app.routes()) == [f"{app.namespace}-{app.name}-primary"]
 
 
-@pytest.mark.parametrize("order", [("header", "cookie"), ("cookie", "header")], ids="-".join)
+@alternating("first,second", [("header", "cookie"), ("cookie", "header")])
 def test_managed_routes_have_the_order_of_the_rollout_s_list_and_not_that_of_their_steps(
-    routed: Callable[..., App], order: tuple[str, str]
+    routed: Callable[..., App], first: str, second: str
 ) -> None:
     """The first route that matches is taken: so the order is what decides about users of both."""
+
+    order = (first, second)
 
     def reorder(objects: list[Object]) -> list[Object]:
         listed = canary_of(objects)["trafficRouting"]["managedRoutes"]
