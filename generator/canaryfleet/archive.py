@@ -29,17 +29,10 @@ def write(root: Root, packed: Packed, now: datetime) -> str:
     name = ref(packed.hash)
     if _read(root, packed.hash) == packed.data:
         return name
-    blob = _made(root, ["hash-object", "-w", "--stdin"], packed.data)
-    tree = _made(root, ["mktree"], f"100644 blob {blob}\t{_FILE}\n".encode())
-    who = f"{AUTHOR} <{EMAIL}> {int(now.timestamp())} +0000"
-    text = f"tree {tree}\nauthor {who}\ncommitter {who}\n\nThe input of a decision of canaryfleet\n"
-    commit = _made(root, ["hash-object", "-t", "commit", "-w", "--stdin"], text.encode())
+    said = "The input of a decision of canaryfleet"
+    commit = git.alone(root, {_FILE: packed.data}, f"{AUTHOR} <{EMAIL}>", said, now)
     git.run(root, ["update-ref", name, commit])
     return name
-
-
-def _made(root: Root, words: list[str], content: bytes) -> str:
-    return git.run(root, words, stdin=content).decode().strip()
 
 
 def read(root: Root, hash: str) -> Packed:

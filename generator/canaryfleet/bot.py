@@ -13,11 +13,12 @@ from canaryfleet.errors import EXIT_FINDINGS, EXIT_OK, Finding, Problems, UsageE
 from canaryfleet.files import Tree
 from canaryfleet.forges import connect
 from canaryfleet.gate import Judged
-from canaryfleet.models.decision import Decision, Reason
+from canaryfleet.models.decision import Reason
 from canaryfleet.models.outcome import Outcome
 from canaryfleet.reconcile import Report, Way
 from canaryfleet.sight import Bot
 from canaryfleet.sources import Source
+from canaryfleet.told import Ledger
 
 
 def make(tree: Tree, source: Source, timeout: float) -> Bot:
@@ -30,8 +31,8 @@ def make(tree: Tree, source: Source, timeout: float) -> Bot:
 
 def run_once(bot: Bot, apps: Sequence[str], *, dry: bool, as_json: bool) -> int:
     """Look once at all apps or some, do what is due, and say so."""
-    tell = Teller(Tree(bot.root))
-    output.findings_text(tell.findings, sys.stderr)
+    tell = Teller(bot)
+    output.findings_text([*tell.findings, *([] if dry else tell.look())], sys.stderr)
     shown: list[dict[str, Any]] = []
     code = EXIT_OK
     for report in reconcile.once(bot, apps or None, Way(dry=dry)):
@@ -39,7 +40,7 @@ def run_once(bot: Bot, apps: Sequence[str], *, dry: bool, as_json: bool) -> int:
             shown.append(report_data(report))
         else:
             print(report_text(report), flush=True)
-        warnings = [] if dry else tell.of(None, report.outcome)
+        warnings = [] if dry else tell.of(report.outcome)
         output.findings_text([*report.findings, *warnings], sys.stderr)
         code = EXIT_FINDINGS if report.outcome.problem else code
     if as_json:
@@ -57,7 +58,7 @@ def run_forever(bot: Bot, apps: Sequence[str], *, every: float, listen: str, lea
 
     gc.enable()  # unlike every other command, this one lives long
     host, port = _address(listen)
-    journal, tell = Journal(), Teller(Tree(bot.root))
+    journal, tell = Journal(), Teller(bot)
     journal.hide(value for name, value in os.environ.items() if _SECRET.search(name))
     for finding in tell.findings:
         journal.say("warning", "untold", error=str(finding))
@@ -78,7 +79,7 @@ def run_forever(bot: Bot, apps: Sequence[str], *, every: float, listen: str, lea
         return list(apps) or sight.apps(bot)
 
     settings = Settings(every=every, host=host, port=port)
-    return serve(run, names, settings=settings, sharing=leases, tell=tell.of, journal=journal)
+    return serve(run, names, settings=settings, sharing=leases, tell=tell, journal=journal)
 
 
 _SECRET = re.compile(r"TOKEN|SECRET|PASSWORD|_KEY$|_URL$")
@@ -93,19 +94,33 @@ def _address(listen: str) -> tuple[str, int]:
 
 
 class Teller:
-    """Tells people what a run has changed."""
+    """Tells people what a run has changed, and what has become so since they were told last.
 
-    def __init__(self, tree: Tree) -> None:
-        self._tree = tree
-        self._targets, self.findings = notify.targets(repo.fleet(tree))
+    Without anybody to tell it does nothing, and asks nobody.
+    """
 
-    def of(self, before: Decision | None, outcome: Outcome) -> list[Finding]:
-        """Tell of an outcome; `before`: the decision before it, if it is known. Warnings about who was not told."""
-        return [
-            warning
-            for event in notify.events(before, outcome)
-            for warning in notify.send(event, self._targets, named=self._named(outcome.app))
-        ]
+    def __init__(self, bot: Bot) -> None:
+        self._tree = Tree(bot.root)
+        self._targets, self.findings = notify.targets(repo.fleet(self._tree))
+        self._ledger = Ledger(bot.root, lambda: bot.forge.remote, bot.clock)
+
+    def look(self, app: str | None = None) -> list[Finding]:
+        """Before a run of an app, or of all: read what people were told last. Warnings."""
+        return self._ledger.look(app) if self._targets else []
+
+    def of(self, outcome: Outcome) -> list[Finding]:
+        """After it: tell what is news. Warnings about who was not told."""
+        if not self._targets or outcome.decision is None:
+            return []
+        before, warnings = self._ledger.turn(outcome.decision)
+        named = self._named(outcome.app)
+        for event in notify.events(before, outcome):
+            warnings += notify.send(event, self._targets, named=named)
+        return warnings
+
+    def forget(self, app: str) -> None:
+        """Another replica may tell of it from now on."""
+        self._ledger.forget(app)
 
     def _named(self, app: str) -> Sequence[str]:
         """Whom the spec wants to hear of its failures. One that can't be read wants nobody."""

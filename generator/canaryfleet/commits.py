@@ -26,6 +26,7 @@ Root = str | os.PathLike[str]
 Pushed = Literal["pushed", "raced"]
 
 _SECRET_IN_ADDRESS = re.compile(r"https?://[^/]*@|[a-z+]+://[^/@]*:[^/@]*@", re.IGNORECASE)
+_FETCH = ("fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--no-recurse-submodules", "--refmap=")
 _FOLDER, _FILES = b"040000", frozenset([b"100644", b"100755"])
 # As it is committed, whatever the user's own checkouts look like.
 _EXACT = {
@@ -52,17 +53,25 @@ class Remote(Protocol):
 # From and to the shared repository
 
 
-def fetch(root: Root, remote: Remote, branches: Sequence[str], refs: Sequence[str] = ()) -> None:
-    """Bring branches to where `origin` tracks them, and other refs to their own names.
+def fetch(root: Root, remote: Remote, branches: Sequence[str]) -> None:
+    """Bring branches, which may end with `*`, to where `origin` tracks them.
 
-    Both may end with `*`. All branches are of one moment, and those that are gone there go here too.
-    Raises `Problems`: CF025 git can't, or a branch without `*` is not there.
+    All are of one moment, and those that are gone there go here too. Raises `Problems`: CF025 git can't, or a
+    branch without `*` is not there.
     """
-    words = ["fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--no-recurse-submodules", "--refmap="]
-    wanted = [f"+{HEADS}{name}:{TRACKED}{name}" for name in branches]
-    _remote(root, remote, [*words, "--atomic", "--prune"], wanted)
-    if refs:  # never pruned: the clone may have some of its own below them
-        _remote(root, remote, words, [f"+{name}:{name}" for name in refs])
+    _mirror(root, remote, [f"+{HEADS}{name}:{TRACKED}{name}" for name in branches])
+
+
+def fetch_refs(root: Root, remote: Remote, below: str) -> None:
+    """Bring the refs below a prefix that ends with `/` to their own names: what is not there is not here then.
+
+    Raises `Problems` CF025.
+    """
+    _mirror(root, remote, [f"+{below}*:{below}*"])
+
+
+def _mirror(root: Root, remote: Remote, specs: Iterable[str]) -> None:
+    _remote(root, remote, [*_FETCH, "--atomic", "--prune"], specs)
 
 
 def fetch_head(root: Root, remote: Remote, number: int, branch: str) -> None:
@@ -70,27 +79,32 @@ def fetch_head(root: Root, remote: Remote, number: int, branch: str) -> None:
 
     GitHub and Gitea have it under the pull request's number. Raises `Problems` CF025 if it is nowhere.
     """
-    words = ["fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--no-recurse-submodules", "--refmap="]
     try:
-        _remote(root, remote, words, [f"refs/pull/{number}/head"])
+        _remote(root, remote, _FETCH, [f"refs/pull/{number}/head"])
     except Problems:
-        _remote(root, remote, words, [HEADS + branch])
+        _remote(root, remote, _FETCH, [HEADS + branch])
 
 
 def push(
     root: Root, remote: Remote, branch: str, id: str | None, expected: str | None, also: Sequence[str] = ()
 ) -> Pushed:
-    """Make `branch` there the commit `id` (None: delete it), if it still is `expected` (None: not there).
+    """Make `branch` there the commit `id`, as `swap` does. Raises `Problems` CF025."""
+    return swap(root, remote, HEADS + branch, id, expected, also)
+
+
+def swap(
+    root: Root, remote: Remote, ref: str, id: str | None, expected: str | None, also: Sequence[str] = ()
+) -> Pushed:
+    """Make `ref` there the commit `id` (None: delete it), if it still is `expected` (None: not there).
 
     `raced`: it was something else, and nothing was done. It is no race if it is what was wanted already, as
     after an answer that was lost. `also`: refs of the clone that go along. Raises `Problems` CF025.
     """
-    ref = HEADS + branch
     words = ["push", "--quiet", "--no-verify", "--no-signed", f"--force-with-lease={ref}:{expected or ''}"]
     try:
         _remote(root, remote, words, [f"{id or ''}:{ref}", *(f"+{name}:{name}" for name in also)])
     except Problems:
-        present = tip(root, remote, branch)
+        present = tip(root, remote, ref)
         if present == id:
             return "pushed"
         if present != expected:
@@ -105,15 +119,14 @@ def push_refs(root: Root, remote: Remote, refs: Sequence[str]) -> None:
     _remote(root, remote, words, [f"+{name}:{name}" for name in refs])
 
 
-def tip(root: Root, remote: Remote, branch: str) -> str | None:
-    """The commit of a branch in the shared repository now; None if it is not there. Raises `Problems` CF025."""
-    ref = (HEADS + branch).encode()
-    printed = _remote(root, remote, ["ls-remote", "--quiet"], [HEADS + branch])
+def tip(root: Root, remote: Remote, ref: str) -> str | None:
+    """What a ref of the shared repository is now; None if it is not there. Raises `Problems` CF025."""
+    printed = _remote(root, remote, ["ls-remote", "--quiet"], [ref])
     found = (line.split(b"\t") for line in printed.splitlines())
-    return next((id.decode() for id, name in found if name == ref), None)
+    return next((id.decode() for id, name in found if name == ref.encode()), None)
 
 
-def _remote(root: Root, remote: Remote, words: list[str], specs: Iterable[str]) -> bytes:
+def _remote(root: Root, remote: Remote, words: Sequence[str], specs: Iterable[str]) -> bytes:
     if _SECRET_IN_ADDRESS.match(remote.address):
         text = "the repository's address has a user or a password in it, which every log would show"
         raise problem(Place("."), "CF181", text, "take it out, and give the token in the environment")

@@ -12,6 +12,7 @@ import re
 import signal
 import subprocess
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from datetime import datetime
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -318,6 +319,23 @@ def blobs(
         content[name] = printed[at : at + size]
         at += size + 1
     return content
+
+
+def alone(
+    root: str | os.PathLike[str], files: Mapping[str, bytes], who: str, message: str, when: datetime
+) -> str:
+    """A commit without parents that has these files and nothing else; its id. No ref has it.
+
+    `who`: `name <address>`. Raises `Problems` CF025.
+    """
+    entries = [f"100644 blob {_stored(root, 'blob', data)}\t{name}\n" for name, data in files.items()]
+    tree = run(root, ["mktree"], stdin="".join(entries).encode()).decode().strip()
+    by = f"{who} {int(when.timestamp())} +0000"
+    return _stored(root, "commit", f"tree {tree}\nauthor {by}\ncommitter {by}\n\n{message}\n".encode())
+
+
+def _stored(root: str | os.PathLike[str], kind: str, data: bytes) -> str:
+    return run(root, ["hash-object", "-w", "-t", kind, "--stdin"], stdin=data).decode().strip()
 
 
 def _lines(names: Iterable[str]) -> bytes:

@@ -1,9 +1,8 @@
 """What is worth telling people: events, each once, from a run's outcome and the decision before it.
 
-Nothing is remembered. A pull request is opened or merged by one run alone, so what that means is told by
-that run. A state that no side effect of ours makes (a hold, the end) is told when it differs from the
-decision before, in the same process; the first run of a process tells none, or each restart would tell
-all of them again.
+A pull request is opened or merged by one run alone, so what that means is told by that run. A state that no
+side effect of ours makes (a hold, the end) is told when it differs from what people were told last (told.py
+remembers that); as long as nothing is known of it none is told, or all of them would be told again.
 """
 
 from typing import Annotated
@@ -44,8 +43,22 @@ class Event(Model, frozen=True, kw_only=True):
     url: str = ""
 
 
-def events(before: Decision | None, outcome: Outcome) -> list[Event]:
-    """What to tell after a run; `before`: the decision of the run before it, if this process made it."""
+class Told(Model, frozen=True, kw_only=True):
+    """What of a decision decides whether the next one is news."""
+
+    done: bool = False
+    release: str | None = None
+    asked: Annotated[tuple[Code, ...], Meta(description="For which a person has to do something.")] = ()
+
+
+def told_of(decision: Decision) -> Told:
+    """What people know once they were told of a decision."""
+    asked = sorted({item.code for item in asking(decision)})
+    return Told(done=decision.kind == "Done", release=decision.release, asked=tuple(asked))
+
+
+def events(before: Told | None, outcome: Outcome) -> list[Event]:
+    """What to tell after a run; `before`: what people were told last, None if that is not known."""
     after = outcome.decision
     if after is None:
         return []
@@ -101,12 +114,12 @@ def _landed(decision: Decision, merged: Action, begins: bool) -> list[Event]:
     return []
 
 
-def _turned(before: Decision, after: Decision) -> list[Event]:
+def _turned(before: Told, after: Decision) -> list[Event]:
     """What became so without a side effect of ours."""
+    same = before.release == after.release
     if after.kind == "Done":
-        known = (before.kind, before.release) == ("Done", after.release)
-        return [] if known else [_event("done", f"{_what(after)} is done", after)]
-    asked = {item.code for item in asking(before)} if before.release == after.release else set()
+        return [] if before.done and same else [_event("done", f"{_what(after)} is done", after)]
+    asked = before.asked if same else ()
     new = [item.code for item in asking(after) if item.code not in asked]
     if not new:
         return []

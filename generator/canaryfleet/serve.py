@@ -12,7 +12,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from socket import AF_INET, AF_INET6, socket, socketpair
 from typing import Any, NamedTuple, Protocol
@@ -21,16 +21,11 @@ from canaryfleet import __version__, exposition
 from canaryfleet.errors import EXIT_BUG, EXIT_OK, Finding, Problems, UsageError
 from canaryfleet.exposition import Figure, Histogram
 from canaryfleet.journal import Journal
-from canaryfleet.models.decision import Decision
 from canaryfleet.models.outcome import BUG, Outcome
 from canaryfleet.traces import Traces, configured
 
 Run = Callable[[str], Outcome]
 Apps = Callable[[], Sequence[str]]
-Tell = Callable[[Decision | None, Outcome], Sequence[Finding]]
-"""Tells people of an outcome; the decision before it is that of this process's last run of the app."""
-
-
 ASKING = 5.0
 """Seconds until an app that is another replica's is asked for again."""
 
@@ -57,6 +52,22 @@ class Sharing(Protocol):
     def want(self, apps: Sequence[str]) -> None: ...
     def start(self) -> None: ...
     def close(self) -> None: ...
+
+
+class Tell(Protocol):
+    """Tells people what is news; gives warnings about who was not told, and raises nothing."""
+
+    def look(self, app: str) -> Sequence[Finding]:
+        """Before a run."""
+        ...
+
+    def of(self, outcome: Outcome) -> Sequence[Finding]:
+        """After it."""
+        ...
+
+    def forget(self, app: str) -> None:
+        """The app is gone, or another replica's: what people were told of it is no longer known."""
+        ...
 
 
 class Figures:
@@ -161,7 +172,6 @@ class Loop:
         self._clock, self._wall, self._chance = clock, wall, chance or random.Random()  # noqa: S311
         self._due: dict[str, float] = {}
         self._failed: dict[str, int] = {}
-        self._before: dict[str, Decision] = {}
         self._look = clock()
         self._unread = 0  # times in a row that the repository could not be read
         self._moves_before = clock() + settings.limit
@@ -203,10 +213,10 @@ class Loop:
             self.ready, self._unread = True, 0
             self._chance.shuffle(found)  # replicas should not all begin with the same
             now = self._clock()
+            for app in self._due.keys() - set(found):
+                self._failed.pop(app, None)
+                self._forget(app)
             self._due = {app: self._due.get(app, now) for app in found}
-            for known in (self._failed, self._before):
-                for app in [app for app in known if app not in self._due]:
-                    del known[app]
             self._figures.keep(found)
             if self._sharing:
                 self._sharing.want(found)
@@ -215,9 +225,11 @@ class Loop:
     def _work(self, app: str) -> None:
         held = self._sharing is None or self._sharing.held(app)
         if not held:
-            self._before.pop(app, None)  # another replica decides meanwhile
+            self._forget(app)  # another replica decides meanwhile
             self._due[app] = self._clock() + min(self._settings.every, ASKING)
             return
+        with self._reporting(app):
+            self._warn(app, self._tell.look(app) if self._tell else ())
         outcome = self._safely(app)
         self._failed[app] = self._failed.get(app, 0) + 1 if outcome.problem is not None else 0
         self._report(outcome)
@@ -235,21 +247,29 @@ class Loop:
 
     def _report(self, outcome: Outcome) -> None:
         """Log, count, trace and tell; none of it may end the service."""
-        before = self._before.get(outcome.app)
-        if outcome.decision:
-            self._before[outcome.app] = outcome.decision
-        try:
+        with self._reporting(outcome.app):
             self._journal.outcome(outcome)
             self._figures.outcome(outcome, self._wall())
             self._traces.run(outcome, int(self._wall() * 1e9))
-            for finding in self._tell(before, outcome) if self._tell else ():
-                self._figures.untold.add(outcome.app)
-                self._journal.say(
-                    "warning", "untold", app=outcome.app, code=finding.code, error=finding.message
-                )
+            self._warn(outcome.app, self._tell.of(outcome) if self._tell else ())
+
+    @contextlib.contextmanager
+    def _reporting(self, app: str) -> Iterator[None]:
+        """Whatever it raises is a line in the log."""
+        try:
+            yield
         except Exception as error:
             kind, said = _said(error)
-            self._journal.say("error", "unreported", app=outcome.app, errorKind=kind, error=said)
+            self._journal.say("error", "unreported", app=app, errorKind=kind, error=said)
+
+    def _warn(self, app: str, findings: Sequence[Finding]) -> None:
+        for finding in findings:
+            self._figures.untold.add(app)
+            self._journal.say("warning", "untold", app=app, code=finding.code, error=finding.message)
+
+    def _forget(self, app: str) -> None:
+        if self._tell:
+            self._tell.forget(app)
 
     def _delay(self, failures: int) -> float:
         """With jitter, so that apps and replicas spread; longer after each failure in a row, up to a bound."""

@@ -38,18 +38,11 @@ def push(root: str, sighting: Sighting, key: str) -> str:
     """
     data = encode([sighting])
     files = {SNAPSHOT: data, SIGNATURE: sign(data, key, NAMESPACE)}
-    entries = [f"100644 blob {_store(root, 'blob', data)}\t{name}\n" for name, data in files.items()]
-    tree = git.run(root, ["mktree"], stdin="".join(entries).encode()).decode().strip()
-    who = f"canaryfleet <report@canaryfleet.invalid> {int(sighting.ended.timestamp())} +0000"
-    commit = f"tree {tree}\nauthor {who}\ncommitter {who}\n\nStatus of {sighting.cluster}\n"
+    who, said = "canaryfleet <report@canaryfleet.invalid>", f"Status of {sighting.cluster}"
+    made = git.alone(root, files, who, said, sighting.ended)
     ref = STATUS + sighting.cluster
-    made = _store(root, "commit", commit.encode())
     git.run(root, ["push", "--quiet", "--force", "--no-verify", REMOTE, f"{made}:{ref}"])
     return ref
-
-
-def _store(root: str, kind: str, data: bytes) -> str:
-    return git.run(root, ["hash-object", "-w", "-t", kind, "--stdin"], stdin=data).decode().strip()
 
 
 class _Pushed(NamedTuple):

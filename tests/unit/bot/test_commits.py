@@ -210,7 +210,7 @@ def test_push_replaces_only_what_was_read(ground: Ground) -> None:
     assert commits.push(ground.clone, remote(ground), BRANCH, None, one) == "raced"
     assert ground.tip(BRANCH) == two
     assert commits.push(ground.clone, remote(ground), BRANCH, None, two) == "pushed"
-    assert commits.tip(ground.clone, remote(ground), BRANCH) is None
+    assert commits.tip(ground.clone, remote(ground), commits.HEADS + BRANCH) is None
 
 
 def test_a_push_whose_answer_was_lost_is_done(ground: Ground) -> None:
@@ -249,25 +249,44 @@ def test_fetch_brings_what_is_there_and_takes_what_is_gone(ground: Ground) -> No
     for branch in (BRANCH, "canaryfleet/other/1"):
         commits.push(ground.clone, remote(ground), branch, one, None)
     head = ground.push("main", {"README": "new\n"})
-    sh(ground.bare, "update-ref", "refs/canaryfleet/status/a", head)
-    sh(other, "update-ref", "refs/canaryfleet/accepted/mine", "HEAD")
     before = sh(other, "rev-parse", "HEAD")
     wanted = ["main", "canaryfleet/chat/*"]
-    commits.fetch(other, remote(ground), wanted, ["refs/canaryfleet/*"])
+    commits.fetch(other, remote(ground), wanted)
     refs = git.refs(other, "refs/remotes/origin/", "refs/canaryfleet/")
     refs.pop("refs/remotes/origin/HEAD")
-    assert refs == {
-        "refs/remotes/origin/main": head,
-        f"refs/remotes/origin/{BRANCH}": one,
-        "refs/canaryfleet/status/a": head,
-        "refs/canaryfleet/accepted/mine": before,
-    }
+    assert refs == {"refs/remotes/origin/main": head, f"refs/remotes/origin/{BRANCH}": one}
     assert sh(other, "rev-parse", "HEAD") == before
     ground.remove(BRANCH)
     commits.fetch(other, remote(ground), wanted)
     assert f"refs/remotes/origin/{BRANCH}" not in git.refs(other)
     with pytest.raises(Problems, match="CF025"):
         commits.fetch(other, remote(ground), ["none"])
+
+
+def test_other_refs_are_fetched_to_their_own_names_and_nothing_beside_them(ground: Ground) -> None:
+    clone, head = ground.clone, sh(ground.clone, "rev-parse", "HEAD")
+    below = "refs/canaryfleet/told/"
+    commits.fetch_refs(clone, remote(ground), below)
+    assert git.refs(clone, "refs/canaryfleet/") == {}
+    for name in (f"{below}a", f"{below}b", "refs/canaryfleet/records/x"):
+        sh(ground.bare, "update-ref", name, head)
+    sh(clone, "update-ref", "refs/canaryfleet/accepted/mine", head)
+    commits.fetch_refs(clone, remote(ground), below)
+    mine = {"refs/canaryfleet/accepted/mine": head}
+    assert git.refs(clone, "refs/canaryfleet/") == mine | {f"{below}a": head, f"{below}b": head}
+    sh(ground.bare, "update-ref", "-d", f"{below}a")
+    commits.fetch_refs(clone, remote(ground), below)
+    assert git.refs(clone, "refs/canaryfleet/") == mine | {f"{below}b": head}
+
+
+def test_any_ref_is_swapped_only_for_what_was_read(ground: Ground) -> None:
+    one, two = make(ground, x="1"), make(ground, x="2")
+    name = "refs/canaryfleet/told/chat"
+    assert commits.swap(ground.clone, remote(ground), name, one, None) == "pushed"
+    assert commits.swap(ground.clone, remote(ground), name, two, None) == "raced"
+    assert commits.tip(ground.clone, remote(ground), name) == one
+    assert commits.swap(ground.clone, remote(ground), name, two, one) == "pushed"
+    assert sh(ground.bare, "rev-parse", name) == two
 
 
 @pytest.mark.parametrize("address", ["https://ann:secretword@forge/x", "https://secretword@forge/x", "ssh://git:secretword@forge/x", "HTTPS://secretword@forge/x"])  # fmt: skip

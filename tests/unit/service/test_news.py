@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from canaryfleet.models.decision import Decision, Move, Pointed, Reason
 from canaryfleet.models.outcome import Action, Outcome
 from canaryfleet.models.release import ReleaseWave
-from canaryfleet.news import asking, events, first_batch
+from canaryfleet.news import asking, events, first_batch, told_of
 from world import World
 
 MOVES = (Move(cluster="a", from_="1-x", to="2-y"), Move(cluster="b", from_="1-x", to="2-y"))
@@ -30,7 +30,7 @@ def outcome(after: Decision | None, *verbs: Any, **more: Any) -> Outcome:
 
 
 def kinds(before: Decision | None, after: Outcome) -> list[str]:
-    return [event.kind for event in events(before, after)]
+    return [event.kind for event in events(told_of(before) if before else None, after)]
 
 
 HELD = decision("Hold", "inconclusive")
@@ -86,7 +86,7 @@ def test_an_alarm_asks_for_a_person_whatever_its_code() -> None:
 
 def test_two_bots_tell_one_event_by_one_id_and_a_second_attempt_by_another() -> None:
     once = outcome(decision(), "merged")
-    (mine,), (theirs,) = events(None, once), events(HELD, once)
+    (mine,), (theirs,) = events(None, once), events(told_of(HELD), once)
     assert mine == theirs
     (later,) = events(None, outcome(decision(key="k2"), "merged"))
     assert later.id != mine.id
@@ -111,7 +111,7 @@ def test_an_event_says_where_to_look_and_what_would_change_it() -> None:
 def test_text_of_others_stays_on_one_line() -> None:
     evil = Reason(code="barred", message="no\nyes\x1b[31m\ud800", remedy="\u202e")
     before = decision("Hold")
-    (event,) = events(before, outcome(decision("Hold", reasons=(evil,))))
+    (event,) = events(told_of(before), outcome(decision("Hold", reasons=(evil,))))
     assert all(text.isprintable() for text in (event.title, *event.reasons))
 
 
@@ -138,5 +138,5 @@ def test_a_state_that_stays_is_told_no_second_time(states: list[Decision]) -> No
     before = None
     for state in states:
         events(before, outcome(state))
-        assert events(state, outcome(state)) == []
-        before = state
+        before = told_of(state)
+        assert events(before, outcome(state)) == []

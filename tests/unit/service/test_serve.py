@@ -138,23 +138,39 @@ def test_apps_come_and_go() -> None:
     assert set(bench.samples("canaryfleet_last_run_timestamp_seconds")) == {"web"}
 
 
-def test_an_app_that_comes_back_begins_anew() -> None:
-    told: list[Decision | None] = []
+class Telling:
+    """Notes what it is asked for."""
 
-    def tell(before: Decision | None, _: Outcome) -> list[Finding]:
-        told.append(before)
-        return []
+    def __init__(self, raises: type[Exception] | None = None, *findings: Finding) -> None:
+        self.calls: list[tuple[str, str]] = []
+        self._raises, self._findings = raises, findings
 
-    bench = Bench(
-        lambda app: Outcome(app=app, decision=Decision(app=app, kind="Done", reasons=())), ["chat"], tell=tell
-    )
+    def look(self, app: str) -> Sequence[Finding]:
+        return self._note("look", app)
+
+    def of(self, outcome: Outcome) -> Sequence[Finding]:
+        return self._note("of", outcome.app)
+
+    def forget(self, app: str) -> None:
+        self.calls.append(("forget", app))
+
+    def _note(self, what: str, app: str) -> Sequence[Finding]:
+        self.calls.append((what, app))
+        if self._raises:
+            raise self._raises
+        return self._findings
+
+
+def test_of_an_app_that_is_gone_it_is_forgotten_what_people_know() -> None:
+    tell = Telling()
+    bench = Bench(apps=["chat"], tell=tell)
     bench.until(1)
     bench.apps = []
     bench.until(70)
-    seen = len(told)
+    assert tell.calls[-1] == ("forget", "chat")
     bench.apps = ["chat"]
     bench.until(70)
-    assert told[seen] is None
+    assert tell.calls[-2:] == [("look", "chat"), ("of", "chat")]
 
 
 def test_no_apps_at_all_is_no_fault() -> None:
@@ -165,28 +181,24 @@ def test_no_apps_at_all_is_no_fault() -> None:
 
 
 def test_what_telling_raises_ends_nothing() -> None:
-    def tell(*_: Any) -> list[Finding]:
-        raise RuntimeError
-
-    bench = Bench(tell=tell)
+    bench = Bench(tell=Telling(RuntimeError))
     bench.until(600)
     assert len(bench.times("chat")) > 5
     assert bench.said("unreported")
 
 
-def test_people_are_told_with_the_decision_before_and_what_fails_is_a_warning() -> None:
-    decisions = iter([Decision(app="chat", kind=kind, reasons=()) for kind in ("Hold", "Advance", "Done")])
-    told: list[tuple[str | None, str]] = []
+def test_what_people_know_is_read_before_a_run_and_what_fails_is_a_warning() -> None:
+    tell = Telling(None, Finding(Place("fleet.yaml"), "CF186", "team was not told", "", WARNING))
 
-    def tell(before: Decision | None, after: Outcome) -> list[Finding]:
-        assert after.decision
-        told.append((before.kind if before else None, after.decision.kind))
-        return [Finding(Place("fleet.yaml"), "CF186", "team was not told", "", WARNING)]
+    def run(app: str) -> Outcome:
+        tell.calls.append(("run", app))
+        return Outcome(app=app)
 
-    bench = Bench(lambda app: Outcome(app=app, decision=next(decisions)), ["chat"], tell=tell)
-    bench.until(150)
-    assert told == [(None, "Hold"), ("Hold", "Advance"), ("Advance", "Done")]
-    assert bench.said("untold")[0]["code"] == "CF186"
+    bench = Bench(run, ["chat"], tell=tell)
+    bench.until(70)
+    assert tell.calls == [("look", "chat"), ("run", "chat"), ("of", "chat")] * 2
+    assert [line["code"] for line in bench.said("untold")] == ["CF186"] * 4
+    assert bench.samples("canaryfleet_untold_total") == {"chat": 4}
 
 
 class Sharing:
@@ -225,22 +237,19 @@ def test_an_app_of_another_replica_is_left_alone_until_it_is_ours() -> None:
     assert bench.times("chat")[0] <= begin + 5
 
 
-def test_the_decision_before_is_forgotten_when_another_replica_decides() -> None:
-    sharing, told = Sharing(), []
+def test_what_people_know_is_forgotten_when_another_replica_decides() -> None:
+    sharing, tell = Sharing(), Telling()
     sharing.mine = {"chat"}
-    done = Decision(app="chat", kind="Done", reasons=())
-
-    def tell(before: Decision | None, _: Outcome) -> list[Finding]:
-        told.append(before)
-        return []
-
-    bench = Bench(lambda app: Outcome(app=app, decision=done), ["chat"], sharing=sharing, tell=tell)
+    bench = Bench(apps=["chat"], sharing=sharing, tell=tell)
     bench.until(10)
     sharing.mine = set()
     bench.until(120)
     sharing.mine = {"chat"}
     bench.until(10)
-    assert told == [None, None]
+    turn = [("look", "chat"), ("of", "chat")]
+    assert list(dict.fromkeys(tell.calls)) == [*turn, ("forget", "chat")]
+    assert tell.calls[-2:] == turn
+    assert tell.calls[-3] == ("forget", "chat")
 
 
 # how it is
