@@ -423,11 +423,17 @@ class App:
         self.catch_up()
 
     def until_new(self, release: Release, timeout: float = LIMIT) -> str:
-        """Wait until the controller has begun with a release; the hash of its pods."""
+        """Wait until the controller has begun with a release; the hash of its pods.
+
+        It may be over already, within milliseconds if there is no step: so what was seen since the last sync counts.
+        """
+        since = self.applied[-1][0]
 
         def begun() -> str:
-            fresh = self._carries(release) and observed(self.rollout) and self.current != self.stable
-            return self.current if fresh else ""
+            with self._news:
+                seen = [one.object for one in self.history if one.at >= since] + list(self.live.values())
+            states = [one for one in seen if _is(one, "Rollout", self.name) and self._carried(one, release)]
+            return next(filter(None, map(_canary_of, states)), "")
 
         found = self.until_now(begun, f"the controller has begun with {release.id}", timeout)
         self.catch_up()
@@ -508,7 +514,10 @@ class App:
     def _carries(self, release: Release | None) -> bool:
         with self._news:
             rollout = self.live.get(("Rollout", self.name))
-        if rollout is None or not rollout.get("status"):
+        return rollout is not None and self._carried(rollout, release)
+
+    def _carried(self, rollout: Object, release: Release | None) -> bool:
+        if not rollout.get("status"):
             return False
         if release is None:
             return True
@@ -702,6 +711,17 @@ class App:
             self._told[key] = int(found["metadata"]["resourceVersion"])
             self.history.append(Seen(time.monotonic(), event["type"], found))
             self._news.notify_all()
+
+
+def _is(one: Object, kind: str, name: str) -> bool:
+    return bool((one["kind"], one["metadata"]["name"]) == (kind, name))
+
+
+def _canary_of(rollout: Object) -> str:
+    """The hash of the canary's pods; empty if there is none, or the controller has not seen it."""
+    status = rollout["status"]
+    fresh = observed(rollout) and status.get("currentPodHash") != status.get("stableRS")
+    return str(status["currentPodHash"]) if fresh else ""
 
 
 def measurements(run: Object, metric: str | None = None) -> list[Object]:
