@@ -43,6 +43,9 @@ usage: canaryfleet COMMAND [options]
   report    push a signed status of the cluster that this runs in
   reconcile look, decide, and move the next wave by a pull request
   gate      mark pull requests that would break a limit
+  hold      hold an app, a wave or a cluster; resume ends it
+  bar       bar a release and its workload; unbar lifts it
+  excuse    let nobody wait for a cluster
   explain   decide a recorded decision again, and say what would change it
   rbac      print what a cluster has to allow, so that it can be read
   schema    write the JSON Schemas that editors use
@@ -352,6 +355,53 @@ def _tell_pointed(release: str, pointers: "dict[str, Pointer]", reasons: Sequenc
             f"{name} -> {release}"
             + (f" (falls back to {pointer.fallback})" if pointer.fallback else " (first deployment)")
         )
+
+
+def _overrule(command: str, description: str) -> Callable[[list[str]], int]:
+    """A command that edits promotion.yaml, and leaves the rest of its text as people wrote it."""
+
+    def run(given: list[str]) -> int:
+        options = _parse(_overruling(command, description), given)
+        from datetime import UTC, datetime
+
+        from canaryfleet import files, output, overrule
+
+        tree = _tree(options.root, to_write=True)
+        if command in ("resume", "unbar") or getattr(options, "end", False):
+            changes = overrule.end(tree, command, vars(options))
+        else:
+            changes = overrule.begin(tree, command, vars(options), datetime.now(UTC))
+        (path,) = files.apply(tree.root, changes)
+        if options.output == "json":
+            output.print_json({"changed": path})
+        else:
+            print(f"{path} changed; it is in force once it is on the default branch")
+        return EXIT_OK
+
+    return run
+
+
+def _overruling(command: str, description: str) -> "ArgumentParser":
+    parser = _parser(command, description)
+    parser.add_argument("app", metavar="APP")
+    if command in ("hold", "resume"):
+        where = parser.add_mutually_exclusive_group()
+        where.add_argument("--wave", metavar="WAVE", help="only this wave")
+        where.add_argument("--cluster", metavar="CLUSTER", help="only the wave of this cluster")
+    elif command == "excuse":
+        parser.add_argument("cluster", metavar="CLUSTER")
+        parser.add_argument("--end", action="store_true", help="wait for it again")
+    else:
+        parser.add_argument("release", metavar="RELEASE", help="its id, or its version if only one has it")
+    if command == "bar":
+        parser.add_argument("--alone", action="store_true", help="only this release, not its workload")
+    if command in ("hold", "bar", "excuse"):
+        parser.add_argument("--why", help="for everybody who meets it (needed)")
+        parser.add_argument("--by", metavar="WHO", help="default: user.name of git")
+        parser.add_argument(
+            "--until", metavar="TIME", help="2h, 3d or 2026-11-20T10:00:00Z; default: until it is ended"
+        )
+    return parser
 
 
 def _build(given: list[str]) -> int:
@@ -670,6 +720,11 @@ COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "report": _report,
     "reconcile": _reconcile,
     "gate": _gate,
+    "hold": _overrule("hold", "Hold an app, one wave or one cluster: nothing moves forward there."),
+    "resume": _overrule("resume", "End what `hold` began."),
+    "bar": _overrule("bar", "Bar a release and its workload: no cluster is given it."),
+    "unbar": _overrule("unbar", "Lift what bars a release, by people or the bot."),
+    "excuse": _overrule("excuse", "Let nobody wait for a cluster; it catches up in a last wave."),
     "explain": _explain,
     "rbac": _rbac,
     "schema": _schema,

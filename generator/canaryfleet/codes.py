@@ -103,5 +103,6 @@ OWN: dict[str, str] = {
     "CF184": "a decision that can't be carried out",
     "CF185": "a number that is no open pull request",
     "CF186": "nobody could be told",
+    "CF187": "a hold, bar or excuse about nothing, or that is there already, or is not",
 }
 CODES: dict[str, str] = OWN | ENGINE

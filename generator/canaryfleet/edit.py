@@ -1,13 +1,13 @@
-"""Bars added to a promotion.yaml that people edit: their text stays as it is, byte for byte.
+"""Entries of a promotion.yaml that people edit, added and removed: the other text stays as it is, byte for byte.
 
 The new lines are put where they most likely belong, and the result is read again: only a text that says
-what the old one did, and the bars, is ever given back.
+what the old one did, and the new entries (or without the removed ones), is ever given back.
 """
 
 import json
 import re
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from msgspec import to_builtins
 from msgspec.structs import replace
@@ -16,7 +16,7 @@ from canaryfleet.decode import decode
 from canaryfleet.emit import emit
 from canaryfleet.errors import Problems, one_line, problem
 from canaryfleet.models.base import API_VERSION
-from canaryfleet.models.promotion import Bar, Promotion
+from canaryfleet.models.promotion import Bar, Excuse, HoldEntry, Promotion
 from canaryfleet.syntax import Document, parse
 
 CANT = "CF184"
@@ -25,43 +25,65 @@ Bars, holds and excused clusters of the app. People edit it, and the bot adds ba
 _LINE_END = re.compile(r"\r\n|\n|\r")
 _COMMENT = re.compile(r"( *)#[^\r\n]*(?:\r\n|\n|\r|\Z)")
 _Insertion = tuple[int, str]  # where in the text, and what
+Key = Literal["bars", "holds", "excused"]
+Entry = Bar | HoldEntry | Excuse
 
 
-def add(data: bytes | None, file: str, app: str, bars: Sequence[Bar]) -> bytes:
-    """The promotion.yaml `data` (None: there is none) with some bars more.
+def add(data: bytes | None, file: str, app: str, entries: Sequence[Entry], key: Key = "bars") -> bytes:
+    """The promotion.yaml `data` (None: there is none) with some entries more in one of its lists.
 
     Raises `Problems`: CF184 there is no place in it where they can be put; others if it can't be read.
     """
-    bars = [_plain(bar) for bar in bars]
+    entries = [_plain(entry) for entry in entries]
     if data is None:
-        return _new(app, bars)
+        return _new(app, entries, key)
     document = parse(data, file)
     before = decode(document, Promotion)
-    if not bars:
+    if not entries:
         return data
-    wanted = [replace(before, bars=both) for both in ((*before.bars, *bars), (*bars, *before.bars))]
+    known = getattr(before, key)
+    wanted = [replace(before, **{key: both}) for both in ((*known, *entries), (*entries, *known))]
     text = data.decode()
-    for at, more in _insertions(document, text, bars):
+    for at, more in _insertions(document, text, entries, key):
         made = (text[:at] + more + text[at:]).encode()
         if _read(made, file) in wanted:
             return made
-    remedy = "write it as a list of its own lines below `bars:`, without anchors"
-    raise problem(document.place(("bars",)), CANT, "no bar can be added here", remedy)
+    remedy = f"write it as a list of its own lines below `{key}:`, without anchors"
+    raise problem(document.place((key,)), CANT, "no entry can be added here", remedy)
 
 
-def _plain(bar: Bar) -> Bar:
-    """The same in characters that every reader of YAML keeps: its reason quotes what clusters say."""
-    return replace(bar, by=one_line(bar.by), why=one_line(bar.why))
+def remove(data: bytes, file: str, gone: Sequence[int], key: Key) -> bytes:
+    """The promotion.yaml `data` without some entries of one of its lists, by their numbers from 0.
+
+    An entry goes with the comments that stand in it, and the key of a list of lines with its last entry. Raises
+    `Problems`: CF184 it is written so that only a person can; others if it can't be read.
+    """
+    document = parse(data, file)
+    before = decode(document, Promotion)
+    kept = tuple(entry for number, entry in enumerate(getattr(before, key)) if number not in gone)
+    text = data.decode()
+    made = _without(document, text, gone, key).encode()
+    if _read(made, file) != replace(before, **{key: kept}):
+        remedy = f"take it out by hand, or write `{key}` as a list of its own lines, without anchors"
+        raise problem(document.place((key,)), CANT, "this entry can't be taken out here", remedy)
+    return made
 
 
-def _new(app: str, bars: Sequence[Bar]) -> bytes:
+def _plain(entry: Entry) -> Entry:
+    """The same in characters that every reader of YAML keeps: its reason may quote what clusters say."""
+    return replace(entry, by=one_line(entry.by), why=one_line(entry.why))
+
+
+def _new(app: str, entries: Sequence[Entry], key: Key) -> bytes:
     metadata = {"name": app}
-    body = {"apiVersion": API_VERSION, "kind": "Promotion", "metadata": metadata, "bars": _data(bars)}
+    body = {"apiVersion": API_VERSION, "kind": "Promotion", "metadata": metadata, key: _data(entries)}
     return emit(body, header=HEADER).encode()
 
 
-def _data(bars: Sequence[Bar]) -> list[dict[str, Any]]:
-    return [{key: value for key, value in to_builtins(bar).items() if value is not None} for bar in bars]
+def _data(entries: Sequence[Entry]) -> list[dict[str, Any]]:
+    return [
+        {key: value for key, value in to_builtins(entry).items() if value is not None} for entry in entries
+    ]
 
 
 def _read(data: bytes, file: str) -> Promotion | None:
@@ -74,26 +96,74 @@ def _read(data: bytes, file: str) -> Promotion | None:
 # Where it may go: what doesn't fit is not what was wanted when it is read again
 
 
-def _insertions(document: Document, text: str, bars: Sequence[Bar]) -> Iterator[_Insertion]:
+def _insertions(document: Document, text: str, entries: Sequence[Entry], key: Key) -> Iterator[_Insertion]:
     root = document.root
-    known = next((value for key, value in root.value if key.value == "bars"), None)
+    known = _list(document, key)
     if known is None and root.flow_style:
-        yield from _into_flow(root, f"bars: [{_flow(bars)}]")
+        yield from _into_flow(root, f"{key}: [{_flow(entries)}]")
     elif known is None:
-        yield from _into_lines(root, text, "bars:\n" + emit(_data(bars)))
+        yield from _into_lines(root, text, f"{key}:\n" + emit(_data(entries)))
     elif known.flow_style:
-        yield from _into_flow(known, _flow(bars))
+        yield from _into_flow(known, _flow(entries))
     else:
-        yield from _into_lines(known, text, emit(_data(bars)))
+        yield from _into_lines(known, text, emit(_data(entries)))
 
 
-def _flow(bars: Sequence[Bar]) -> str:
+def _list(document: Document, key: Key) -> Any:
+    """The node of one of the lists; None if the file does not have it."""
+    return next((value for name, value in document.root.value if name.value == key), None)
+
+
+def _flow(entries: Sequence[Entry]) -> str:
     """Each as `{key: "value", …}`; text between double quotes is in JSON what it is in YAML."""
     items = [
         ", ".join(f"{key}: {json.dumps(value, ensure_ascii=False)}" for key, value in item.items())
-        for item in _data(bars)
+        for item in _data(entries)
     ]
     return ", ".join(f"{{{item}}}" for item in items)
+
+
+def _without(document: Document, text: str, gone: Sequence[int], key: Key) -> str:
+    """The text without some entries; where that is too hard it is found to say something else than it should."""
+    known = _list(document, key)
+    if known is None:
+        return text
+    if known.flow_style:
+        return _out_of_flow(known, text, gone)
+    if len(gone) == len(known.value):
+        name = next(name for name, value in document.root.value if value is known)
+        return _cut(text, _line(name.start_mark), _ends_of(known, text, name.start_mark.column))
+    for number in sorted(gone, reverse=True):
+        child = known.value[number]
+        start = _line(child.start_mark)
+        indent = len(text[start : child.start_mark.index].split("-", 1)[0])
+        text = _cut(text, start, _ends_of(child, text, indent))
+    return text
+
+
+def _out_of_flow(node: Any, text: str, gone: Sequence[int]) -> str:
+    """Each with the comma after it; those after which nothing stays, with the one before."""
+    children = node.value
+    last = max((number for number in range(len(children)) if number not in gone), default=-1)
+    for number in sorted(gone, reverse=True):
+        start, end = children[number].start_mark.index, children[number].end_mark.index
+        if number < last:
+            end = children[number + 1].start_mark.index
+        elif number:
+            start = children[number - 1].end_mark.index
+        text = text[:start] + text[end:]
+    return text
+
+
+def _cut(text: str, start: int, end: int) -> str:
+    """The text without a part; a last line that had no end leaves one that has none."""
+    kept = text[:start] + text[end:]
+    return kept if end < len(text) or text.endswith(("\n", "\r")) else kept.rstrip("\r\n")
+
+
+def _ends_of(node: Any, text: str, indent: int) -> int:
+    """Where the lines of a node end, with the comments that stand deeper than `indent`."""
+    return _after(text, max(_ends(node), default=node.end_mark.index), indent)
 
 
 def _into_flow(node: Any, more: str) -> Iterator[_Insertion]:

@@ -26,7 +26,8 @@ def _waves(facts: Facts, target: ReleaseFacts) -> Proposal:
         reasons += found.reasons if found else ()
         missing = pointing.incomplete(state, wave)
         if missing:
-            return Proposal("Hold", (*reasons, missing, *unproven(facts, missing.clusters)))
+            there = [name for name in missing.clusters if limits.present(facts, name) == target.id]
+            return Proposal("Hold", (*reasons, missing, *unproven(facts, there)))
     return Proposal("Hold", tuple(reasons))
 
 

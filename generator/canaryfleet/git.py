@@ -117,6 +117,11 @@ def answer(
     return Answer(done.returncode, done.stdout)
 
 
+def user(root: str | os.PathLike[str]) -> str:
+    """The `user.name` of whoever works here; empty if git does not know it. Raises `Problems` CF024."""
+    return answer(root, ["config", "user.name"]).out.decode(errors="replace").strip()
+
+
 def default_ref(root: str | os.PathLike[str], branch: str) -> str | None:
     """The full name of the ref that holds `branch`: the remote's if it is known, else the local one.
 

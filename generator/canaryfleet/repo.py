@@ -95,6 +95,17 @@ def _visible(names: Iterable[str]) -> list[str]:
     return [name for name in names if not name.startswith(".")]
 
 
+def apps(tree: Tree) -> list[str]:
+    """Names of the apps that have a spec or overlays."""
+    return sorted({*_visible(tree.list(SPECS)), *_visible(tree.list(OVERLAYS))})
+
+
+def cluster_names(tree: Tree) -> list[str]:
+    """Names of the fleet's clusters, by their files."""
+    found = _visible(tree.list(CLUSTERS))
+    return [name.removesuffix(".yaml") for name in found if name.endswith(".yaml")]
+
+
 def _wanted(tree: Tree, apps: Iterable[str]) -> list[str]:
     known = _visible(tree.list(SPECS))
     wanted = list(apps)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from canaryfleet import edit
 from canaryfleet.decode import decode
 from canaryfleet.errors import Problems
-from canaryfleet.models.promotion import Bar, Promotion
+from canaryfleet.models.promotion import Bar, Excuse, HoldEntry, Promotion
 from canaryfleet.syntax import parse
 from support import PROPERTY
 
@@ -150,8 +150,74 @@ def test_a_file_that_can_not_be_read_is_not_touched() -> None:
 
 def test_where_there_is_no_place_it_says_so() -> None:
     text = HEAD.replace("metadata", "holds: &h []\nbars: *h\nmetadata")
-    with pytest.raises(Problems, match=r"promotion.yaml:3:\d+: error CF184: no bar can be added here"):
+    with pytest.raises(Problems, match=r"promotion.yaml:3:\d+: error CF184: no entry can be added here"):
         add(text)
+
+
+LINES = [
+    HEAD,
+    HEAD + "# the end",
+    HEAD + "bars:\n" + OLD,
+    HEAD + "bars:\n" + OLD + "  # till June\n# end\n",
+    HEAD + "holds:\n" + HOLD + "  # his\n\n# x\n",
+    HEAD + "bars:\n" + OLD + "\n\n# holds\nholds: []\n",
+    HEAD + "bars:\n- " + FLOW + " # x\n",
+    "bars:\n" + OLD.replace("\n  ", "\n\n  ") + "\n\n" + HEAD,
+    HEAD + "bars:\n" + OLD.replace("why: it burns", "why: |\n    it\n\n    burns") + "holds: []\n",
+]
+HOLDS = HoldEntry(wave="all", by="ann", since=SINCE, why="audit")
+EXCUSES = Excuse(cluster="a", by="ann", since=SINCE, why="gone")
+
+
+@pytest.mark.parametrize("before", LINES)
+@pytest.mark.parametrize(("key", "entry"), [("bars", bar()), ("holds", HOLDS), ("excused", EXCUSES)])
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_what_was_added_last_is_taken_out_without_a_trace(
+    before: str, key: Any, entry: Any, end: str
+) -> None:
+    data = before.replace("\n", end).encode()
+    added = edit.add(data, FILE, "chat", [entry], key)
+    number = getattr(read(added), key).index(entry)
+    assert edit.remove(added, FILE, [number], key) == data
+
+
+THREE = (
+    HEAD + "bars:\n# first\n" + OLD + "  # of the first\n# second\n" + OLD.replace("aa11", "bb22")
+    + "# third\n" + OLD.replace("aa11", "cc33") + "# end\nholds: []\n"
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("gone", [[0], [1], [2], [0, 2], [1, 0], [0, 1, 2]])
+def test_an_entry_goes_with_its_lines_and_all_others_stay(gone: list[int]) -> None:
+    after = edit.remove(THREE.encode(), FILE, gone, "bars").decode()
+    known = [entry.workload for entry in read(THREE.encode()).bars]
+    kept = [name for number, name in enumerate(known) if number not in gone]
+    assert [entry.workload for entry in read(after.encode()).bars] == kept
+    lines = iter(THREE.splitlines())
+    assert all(line in lines for line in after.splitlines()), "what stays is as it was, and in its order"
+    assert after.endswith("# end\nholds: []\n")
+    assert ("# of the first" in after) == (0 not in gone)
+
+
+@pytest.mark.parametrize(
+    ("before", "gone", "after"),
+    [
+        (f"[{FLOW}]", [0], "[]"),
+        (f"[{FLOW}, {FLOW}]", [0], f"[{FLOW}]"),
+        (f"[{FLOW}, {FLOW}]", [1], f"[{FLOW}]"),
+        (f"[{FLOW}, {FLOW}, {FLOW} # x\n]", [0, 1], f"[{FLOW} # x\n]"),
+        (f"[{FLOW}, {FLOW}]", [0, 1], "[]"),
+    ],
+)
+def test_an_entry_between_brackets_goes_with_its_comma(before: str, gone: list[int], after: str) -> None:
+    made = edit.remove(f"{HEAD}bars: {before}\n".encode(), FILE, gone, "bars").decode()
+    assert made == f"{HEAD}bars: {after}\n"
+
+
+@pytest.mark.parametrize("text", [HEAD + f"bars: [{FLOW},]\n", HEAD + "bars:\n-\n  " + OLD[2:] + OLD])
+def test_what_is_too_hard_is_for_people(text: str) -> None:
+    with pytest.raises(Problems, match="CF184: this entry can't be taken out here"):
+        edit.remove(text.encode(), FILE, [0], "bars")
 
 
 TEXT = st.text(st.characters(codec="utf-8"), min_size=1, max_size=60)
