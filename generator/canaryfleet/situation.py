@@ -206,6 +206,7 @@ def weigh(ground: Ground, found: Iterable[status.Seen]) -> Evidence:
     verdicts: dict[str, dict[str, Verdict]] = {name: {} for name in ground.halves}
     carried: dict[str, dict[str, datetime]] = {name: {} for name in ground.halves}
     absent: dict[str, set[str]] = {name: set() for name in ground.halves}
+    moved = {name: _moved(half) for name, half in ground.halves.items()}
     for item in found:
         app, name = item.seat
         if item.verdict is not None:
@@ -213,7 +214,7 @@ def weigh(ground: Ground, found: Iterable[status.Seen]) -> Evidence:
         since = _carried(item)
         if since is not None:
             carried[app][name] = since
-        if presence.absent(item.observation, _uid(ground, name), _removed(ground.halves[app], name)):
+        if presence.absent(item.observation, _uid(ground, name), moved[app].get(name)):
             absent[app].add(name)
     return Evidence(verdicts, carried, absent, {})
 
@@ -231,9 +232,9 @@ def _uid(ground: Ground, cluster: str) -> str | None:
     return known.uid if known else None
 
 
-def _removed(half: Half, cluster: str) -> datetime | None:
-    times = (m.at for m in reversed(half.history) for move in m.moves if move.cluster == cluster)
-    return next(times, None)
+def _moved(half: Half) -> dict[str, datetime]:
+    """When each cluster's pointer was changed last."""
+    return {move.cluster: merged.at for merged in half.history for move in merged.moves}
 
 
 # The forge, and all of it together

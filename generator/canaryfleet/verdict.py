@@ -96,7 +96,7 @@ class Case:
     @property
     def wave(self) -> ReleaseWave | None:
         """The cluster's wave in the release."""
-        return next((w for w in self.release.waves if self.expected.cluster in w.members), None)
+        return self.release.wave_by_cluster.get(self.expected.cluster)
 
     @property
     def pod(self) -> str:

@@ -1,5 +1,6 @@
 """A frozen release (`release.yaml`) and the candidate (`candidate.yaml`): generated, never edited."""
 
+from functools import cached_property
 from typing import Annotated, Any, Literal
 
 from msgspec import Meta
@@ -61,8 +62,8 @@ class LiveShape(Model, frozen=True, kw_only=True):
     analysis: bool = False
 
 
-class Release(Model, frozen=True, kw_only=True):
-    """One release: what was resolved when it was frozen."""
+class Release(Model, frozen=True, kw_only=True, dict=True):
+    """One release: what was resolved when it was frozen. (`dict`: for what is found out of it once.)"""
 
     apiVersion: ApiVersion
     kind: Literal["Release"]
@@ -86,6 +87,11 @@ class Release(Model, frozen=True, kw_only=True):
     waves: tuple[ReleaseWave, ...]
     clusters: dict[str, ReleaseCluster]
     files: Annotated[Labels, Meta(description="SHA-256 of every file of the release.")]
+
+    @cached_property
+    def wave_by_cluster(self) -> dict[str, ReleaseWave]:
+        """The wave of each member."""
+        return {name: wave for wave in reversed(self.waves) for name in wave.members}
 
 
 class Candidate(Model, frozen=True, kw_only=True):
