@@ -108,7 +108,9 @@ def _reverted(facts: Facts) -> list[Return]:
     back = [
         name
         for name, pointer in sorted(facts.pointers.items())
-        if pointer.fallback == candidate.id != pointer.release and not _is_persons(facts, name)
+        if candidate.id != pointer.release
+        and standing.falls_back(facts, name, candidate.id)
+        and not _is_persons(facts, name)
     ]
     if not back:
         return []
@@ -143,7 +145,7 @@ def _goals(facts: Facts, cluster: str) -> Iterator[str | None]:
     present = facts.situation.releases.get(pointer.release)
     if placed and present and _same_before(facts, cluster, present):
         yield placed.move.from_
-    yield pointer.fallback
+    yield pointer.fallback if standing.falls_back(facts, cluster, pointer.fallback) else None
 
 
 def _same_before(facts: Facts, cluster: str, release: ReleaseFacts) -> bool:
@@ -171,7 +173,7 @@ def _owed(facts: Facts) -> list[Bar]:
 def _is_barred(facts: Facts, bar: Bar) -> bool:
     promotion, now = facts.situation.promotion, facts.situation.now
     return promotion is not None and any(
-        what_is_barred(item) == what_is_barred(bar) and schedule.in_force(item.since, item.until, now)
+        what_is_barred(item) == what_is_barred(bar) and schedule.lasts(item.until, now)
         for item in promotion.bars
     )
 

@@ -143,11 +143,11 @@ def _promotion(situation: Situation) -> Iterator[Change]:
     if written is None:
         return
     for hold in written.holds:
-        if schedule.in_force(hold.since, hold.until, now):
+        if schedule.lasts(hold.until, now):
             where = hold.wave or hold.cluster or "everything"
             yield Change(f"{hold.by} did not hold {where}: {hold.why}", _without("holds", hold))
     for bar in written.bars:
-        if schedule.in_force(bar.since, bar.until, now):
+        if schedule.lasts(bar.until, now):
             yield Change(f"{bar.release or bar.workload} were not barred", _without("bars", bar))
     for excuse in written.excused:
         if schedule.in_force(excuse.since, excuse.until, now):

@@ -98,10 +98,15 @@ def _is_object(text: str) -> bool:
     if "{" not in text or GO_STRUCTS.match(text):
         return "{" in text
     try:
-        json.loads(text)
+        found = json.loads(text, parse_constant=_no_json)
     except (ValueError, RecursionError):
         return False
-    return True
+    return isinstance(found, dict | list)
+
+
+def _no_json(constant: str) -> None:
+    """NaN and Infinity are Python's JSON and not Go's: the controller takes what holds one for a success, unasked."""
+    raise ValueError(constant)
 
 
 def word(rule: Rule, item: Measurement) -> Word:
@@ -163,7 +168,8 @@ class Judged(NamedTuple):
     @property
     def sound(self) -> bool:
         """Nothing speaks against it: the controller's own word on the metric, and what was measured."""
-        return self.seen.phase in ("Running", "Successful") and self.beyond is None
+        within = self.seen.failed <= self.seen.failureLimit  # also of those that are no longer kept
+        return within and self.seen.phase in ("Running", "Successful") and self.beyond is None
 
     @property
     def good(self) -> bool:

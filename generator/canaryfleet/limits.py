@@ -31,7 +31,7 @@ def broken(
     facts = standing.gather(situation)
     there = situation.releases if releases is None else releases
     moves = between(situation.pointers, after)
-    reasons = [*to_nothing(after, there), *_pruned(situation, there)]
+    reasons = [*to_nothing(after, there), *_pruned(situation, there), *_fallbacks(facts, moves)]
     return [*reasons, *judge(facts, moves, live=True)]
 
 
@@ -67,6 +67,22 @@ def judge(facts: Facts, moves: Sequence[Move], *, live: bool) -> list[Reason]:
         if release is not None:
             reasons += _forward(facts, release, forward, pointers)
     return reasons if live else [reason for reason in reasons if reason.code not in LIVE]
+
+
+def _fallbacks(facts: Facts, moves: Sequence[Move]) -> Iterator[Reason]:
+    """Other fallbacks than those that are there, or that proof gives: clusters would go back to what nobody knows."""
+    releases = facts.situation.releases
+    for move in moves:
+        release, pointer = releases.get(move.to or ""), facts.pointers.get(move.cluster)
+        if release is None or (move.fallback is not None and move.fallback not in releases):
+            continue  # that is said already
+        wanted = pointing.fallback(around(facts, release, move.cluster), move.cluster)
+        present = pointer.fallback if pointer else None
+        dropped = move.fallback is None and goes_back(facts, move)
+        if move.fallback not in (wanted, present) and not dropped:
+            what = f"{move.cluster} would fall back to {move.fallback or 'nothing'}, and proven there is {wanted or present or 'nothing'}"
+            remedy = "leave the fallback as it is, or as `canaryfleet point` writes it"
+            yield _reason("other-fallback", what, (move.cluster,), remedy)
 
 
 def unreadable(situation: Situation) -> Iterator[Reason]:
@@ -113,7 +129,8 @@ def goes_back(facts: Facts, move: Move) -> bool:
     if pointer is None or move.to is None:
         return False
     before = placed is not None and (placed.move.from_, placed.move.to) == (move.to, pointer.release)
-    return pointer.fallback == move.to or (before and standing.proven_before(facts, move.cluster, move.to))
+    known = before and standing.proven_before(facts, move.cluster, move.to)
+    return known or standing.falls_back(facts, move.cluster, move.to)
 
 
 def _forward(

@@ -8,12 +8,14 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
+from msgspec import convert
+
 from canaryfleet import edit, git, repo, schedule
 from canaryfleet.content import promotion_path
 from canaryfleet.edit import Entry, Key
 from canaryfleet.errors import Place, Problems, UsageError, problem
 from canaryfleet.files import Changes, Tree
-from canaryfleet.models.base import API_VERSION, Metadata
+from canaryfleet.models.base import API_VERSION, Instant, Metadata
 from canaryfleet.models.promotion import Bar, Excuse, HoldEntry, Promotion
 from canaryfleet.models.release import Release
 from canaryfleet.nearest import nearest
@@ -159,9 +161,11 @@ def _until(text: str | None, now: datetime) -> str | None:
     try:
         if text[:1].isdigit() and "-" not in text:
             at = now + timedelta(seconds=float(duration(text)))
-            return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+            text = at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         at = schedule.instant(text)
-    except (ValueError, OverflowError) as error:
+        if at.tzinfo is not None:
+            convert(text, Instant)
+    except (ValueError, OverflowError) as error:  # msgspec's error is one
         raise UsageError(f"--until: {error}") from None
     if at.tzinfo is None:
         raise UsageError(f"--until: {text} has no time zone: write {text}Z for UTC")

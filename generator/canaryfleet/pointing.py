@@ -112,13 +112,17 @@ def stops(state: State, wave: ReleaseWave) -> list[Reason]:
     reasons += barring(release, state.promotion, now)
     for hold in state.promotion.holds if state.promotion else ():
         touches = hold.wave in (None, wave.name) and (hold.cluster is None or hold.cluster in wave.members)
-        if touches and schedule.in_force(hold.since, hold.until, now):
+        if touches and schedule.lasts(hold.until, now):
             message = f"held by {hold.by} since {hold.since}: {hold.why}"
             reasons.append(Reason(code="held", message=message, remedy="remove the hold from promotion.yaml"))
     live = state.windows.get(wave.name)
     if live is not None and not schedule.is_open(live.windows, now):
         message = f"no window of wave {wave.name} is open at {now:%a %Y-%m-%d %H:%M %Z}"
         reasons.append(Reason(code="window-closed", message=message, remedy="wait, or widen it in the spec"))
+    if live is None and wave.name and any(item.windows for item in state.windows.values()):
+        message = f"the spec has windows and no wave {wave.name} any more: nobody knows when it is open"
+        remedy = "give it its wave back, or let another release replace this one"
+        reasons.append(Reason(code="window-closed", message=message, remedy=remedy))
     return reasons
 
 
@@ -128,8 +132,7 @@ def bars_on(release: Release | ReleaseFacts, promotion: Promotion | None, now: d
     return [
         bar
         for bar in bars
-        if (bar.workload == release.workload or bar.release == release.id)
-        and schedule.in_force(bar.since, bar.until, now)
+        if (bar.workload == release.workload or bar.release == release.id) and schedule.lasts(bar.until, now)
     ]
 
 

@@ -25,6 +25,11 @@ def in_force(since: str, until: str | None, now: datetime) -> bool:
     return instant(since) <= now and (until is None or now < instant(until))
 
 
+def lasts(until: str | None, now: datetime) -> bool:
+    """True before `until`. What stops something is in force whatever its `since`: of two clocks one is behind."""
+    return until is None or now < instant(until)
+
+
 def is_open(windows: Sequence[Window], now: datetime) -> bool:
     """True if there are no windows, or one is open.
 

@@ -155,12 +155,26 @@ def proven_before(facts: Facts, cluster: str, release: str) -> bool:
 
     A fallback is a proof that stands in the tree, until something ended the release.
     """
-    found, pointer = facts.recorded.get((release, cluster)), facts.pointers.get(cluster)
+    found = facts.recorded.get((release, cluster))
     ended = facts.ended.get(release, -1)
     known = found is not None and found.proof.kind == "Verified" and found.place > ended
-    falls_back = (pointer is not None and pointer.fallback == release) or (release, cluster) in facts.named
-    named = falls_back and ended < 0
+    named = (falls_back(facts, cluster, release) or (release, cluster) in facts.named) and ended < 0
     return known or named or verified(facts, cluster, release)
+
+
+def falls_back(facts: Facts, cluster: str, release: str | None) -> bool:
+    """True if a cluster's fallback is a release, and came with its pointer, or is proven there.
+
+    What was written beside a pointer that stayed proves nothing: a person's hand on the annotation alone would
+    else make a way back of whatever it names.
+    """
+    pointer, placed = facts.pointers.get(cluster), facts.placed.get(cluster)
+    if pointer is None or release is None or pointer.fallback != release:
+        return False
+    if placed is None or placed.move.fallback == release or (release, cluster) in facts.named:
+        return True
+    found = facts.recorded.get((release, cluster))
+    return found is not None and found.proof.kind == "Verified" and found.place > facts.ended.get(release, -1)
 
 
 def overdue(facts: Facts, cluster: str) -> bool:

@@ -138,6 +138,8 @@ def test_what_people_have_written_stays(story: Story, run: Callable[..., int]) -
         (("hold", APP, "--why", "  ", "--by", "ann"), 2, "hold needs --why"),
         (("hold", APP, *WHY, "--until", "soon"), 2, "--until: "),
         (("hold", APP, *WHY, "--until", "2h5"), 2, "--until: "),
+        (("hold", APP, *WHY, "--until", "0s"), 2, "is over"),
+        (("hold", APP, *WHY, "--until", "2099-01-01 00:00:00Z"), 2, "--until: "),
         (("hold", APP, *WHY, "--until", "2099-01-01T00:00:00"), 2, "write 2099-01-01T00:00:00Z for UTC"),
         (("hold", APP, *WHY, "--until", "2001-01-01T00:00:00Z"), 2, "2001-01-01T00:00:00Z is over"),
     ],

@@ -108,6 +108,7 @@ def test_a_wave_that_failed_too_often_gets_no_more() -> None:
     assert "maxFailures allows 0" in " ".join(refused.reasons)
 
 
+LATE = "2099-01-01T00:00:00Z"
 FROZEN = Freeze(name="end", from_="2026-11-10T00:00:00Z", to="2026-11-20T00:00:00Z")
 CLOSED = Wave(name="pilot", windows=(Window(days="Sun", from_="00:00", to="24:00"),))
 FLEET = state().fleet
@@ -136,6 +137,10 @@ FLEET = state().fleet
             "freeze",
         ),
         ({"windows": {"pilot": CLOSED}}, "window"),
+        ({"windows": {"renamed": CLOSED}}, "no wave pilot any more"),
+        # of a clock that is ahead, or of a reader's that is behind
+        ({"promotion": promotion(bars=(Bar(workload="w2", by="bot", since=LATE, why="errors"),))}, "barred"),
+        ({"promotion": promotion(holds=(HoldEntry(by="ann", since=LATE, why="wait"),))}, "held"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )

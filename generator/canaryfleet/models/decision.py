@@ -187,7 +187,7 @@ Code = Literal[
     "wave-incomplete", "under-way", "inconclusive", "unknown", "failed", "overdue", "not-at-rest",
     # limits
     "max-concurrency", "max-failures", "max-canaries", "capacity", "unknown-to-release",
-    "to-nothing", "still-needed", "pointer-removed", "has-all",
+    "to-nothing", "other-fallback", "still-needed", "pointer-removed", "has-all",
     # somebody's pull request, to the gate
     "conflicts", "forged",
     # people

@@ -55,6 +55,21 @@ def test_a_change_of_words_breaks_nothing(story: Story) -> None:
     assert (found.status.state, found.reasons) == ("success", {})
 
 
+def test_nothing_goes_forward_by_a_fallback_that_a_person_has_written(story: Story) -> None:
+    """Merged all the same it is no way back, for the bot or for anybody."""
+    path, candidate = story.overlay("three"), story.candidate()
+    note = f'metadata:\n  name: chat\n  annotations:\n    canaryfleet.dev/fallback: "{candidate}"\n'
+    path.write_text(path.read_text().replace("metadata:\n  name: chat\n", note, 1))
+    found = judged(story, propose(story))
+    assert (found.status.state, set(codes(found))) == ("failure", {"other-fallback"})
+    story.git("merge", "-q", "--ff-only", "idea")
+    story.git("push", "-q", "origin", "main")
+    before = story.versions()["three"]
+    for _ in range(2):
+        story.turn()
+        assert story.versions()["three"] == before
+
+
 def test_the_first_wave_may_be_pointed_by_hand(story: Story) -> None:
     story.repoint("one")
     assert judged(story, propose(story)).status.state == "success"

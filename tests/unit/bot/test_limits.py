@@ -56,6 +56,13 @@ def test_a_pull_request_that_moves_nothing_breaks_nothing() -> None:
     assert limits.broken(now, now.pointers) == []
 
 
+def test_a_fallback_that_nothing_proves_is_refused_beside_any_pointer_and_alone() -> None:
+    now = situation(given="p")
+    assert broken(now, "a", to=OLD.id, fallback=NEW.id) == {"other-fallback"}, "a way back that leads forward"
+    assert "other-fallback" in broken(situation(given="p+"), "a", to=NEW.id, fallback=NEW.id)
+    assert "other-fallback" in broken(now, "p", to=NEW.id, fallback=None), "as if nothing had run there"
+
+
 def test_a_later_wave_is_refused_before_the_one_before_is_complete() -> None:
     assert broken(situation(), "a") == {"wave-incomplete"}
     assert broken(situation(), "p", "a") == {"wave-incomplete"}
@@ -176,10 +183,10 @@ def test_a_cluster_in_no_wave_gets_only_what_is_done() -> None:
     under_way = replace(NEW, clusters={**NEW.clusters, "j": member})
     now = situation(given="p+")
     now = replace(now, sites={**now.sites, "j": Site()}, releases={**now.releases, NEW.id: under_way})
-    assert broken(now, "j") == {"wave-incomplete"}
+    assert broken(now, "j", fallback=None) == {"wave-incomplete"}
     done = situation(given="p+ a+ b+ c+ d+")
     done = replace(done, sites={**now.sites, "j": Site()}, releases=now.releases)
-    assert broken(done, "j") == set()
+    assert broken(done, "j", fallback=None) == set()
 
 
 def test_a_fallback_stays_though_nobody_else_has_it() -> None:

@@ -11,7 +11,21 @@ RULE = Rule(ReleaseMetric(name="open", during=("steps",), promote="< 5", rollbac
 LOGIN = "<html><style>body {color: red}</style><form>sign in</form></html>"
 
 
-@pytest.mark.parametrize("value", [LOGIN, '{"open": 1', "{}{}", "[{not json}]", "{" * 100_000, "sign in", ""])
+@pytest.mark.parametrize(
+    "value",
+    [
+        LOGIN,
+        '{"open": 1',
+        "{}{}",
+        "[{not json}]",
+        "{" * 100_000,
+        "sign in",
+        "",
+        '{"drift": NaN}',
+        '[{"a": -Infinity}]',
+        '"{}"',
+    ],
+)
 def test_an_answer_that_is_no_object_proves_nothing_whatever_the_controller_called_it(value: str) -> None:
     """The web provider calls every 2xx answer that is no JSON Successful, without asking a condition."""
     with pytest.raises(Contradiction):

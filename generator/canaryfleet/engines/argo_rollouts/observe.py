@@ -264,7 +264,7 @@ def _stamp(template: shapes.Template) -> str | None:
 
 def _version(found: shapes.ReplicaSet | None, template: shapes.Template | None) -> Version | None:
     """A ReplicaSet; `template`: the Rollout's, which it has to run if it is the current one."""
-    if found is None or found.metadata.deletionTimestamp is not None:
+    if found is None or found.metadata.deletionTimestamp is not None or HASH not in found.metadata.labels:
         return None
     runs = template is None or template.spec == found.spec.template.spec
     seen = found.status.observedGeneration == found.metadata.generation
