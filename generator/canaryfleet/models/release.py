@@ -62,8 +62,9 @@ class LiveShape(Model, frozen=True, kw_only=True):
     analysis: bool = False
 
 
+# dict: for what is found out of it once
 class Release(Model, frozen=True, kw_only=True, dict=True):
-    """One release: what was resolved when it was frozen. (`dict`: for what is found out of it once.)"""
+    """One release: what was resolved when it was frozen."""
 
     apiVersion: ApiVersion
     kind: Literal["Release"]
