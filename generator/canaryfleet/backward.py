@@ -4,7 +4,6 @@ It comes before everything, asks nobody but the bars of people, and needs nothin
 """
 
 from collections.abc import Collection, Iterator, Sequence
-from datetime import UTC
 from typing import NamedTuple
 
 from canaryfleet import limits, pointing, schedule, standing
@@ -79,7 +78,7 @@ def _beyond(facts: Facts, release: ReleaseFacts, wave: ReleaseWave, failed: tupl
     what = f"{release.id} failed on {names(failed)}, and wave {wave.name} allows {pointing.limit_of_failures(wave)}: {why}"
     remedy = "release something else, or lift the bar in promotion.yaml to try again"
     said = Reason(code="beyond-limit", message=what, remedy=remedy, clusters=failed, alarm=True)
-    since = facts.situation.now.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    since = schedule.written(facts.situation.now)
     bar = Bar(
         release=release.id if policy else None,
         workload=None if policy else release.workload,

@@ -5,7 +5,7 @@ Nothing here asks a cluster or a forge: it works when nothing else does.
 """
 
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 from msgspec import convert
@@ -34,7 +34,7 @@ class Note(NamedTuple):
 
     @property
     def since(self) -> str:
-        return self.now.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        return schedule.written(self.now)
 
 
 def hold(tree: Tree, app: str, note: Note, wave: str | None = None, cluster: str | None = None) -> Changes:
@@ -47,7 +47,7 @@ def hold(tree: Tree, app: str, note: Note, wave: str | None = None, cluster: str
     desk.check_wave(wave)
     desk.check_cluster(cluster)
     for entry in desk.promotion.holds:
-        if (entry.wave, entry.cluster) == (wave, cluster) and _lasts(entry, note.now):
+        if (entry.wave, entry.cluster) == (wave, cluster) and schedule.lasts(entry.until, note.now):
             raise desk.refused(
                 f"{_where(wave, cluster)} is held since {entry.since} by {entry.by}: {entry.why}"
             )
@@ -76,7 +76,7 @@ def bar(tree: Tree, app: str, note: Note, release: str, *, alone: bool = False) 
     found = desk.release(release)
     wanted = (None, found.id) if alone else (found.workload, None)
     for entry in desk.promotion.bars:
-        if (entry.workload, entry.release) == wanted and _lasts(entry, note.now):
+        if (entry.workload, entry.release) == wanted and schedule.lasts(entry.until, note.now):
             raise desk.refused(f"it is barred since {entry.since} by {entry.by}: {entry.why}")
     workload, id = wanted
     return desk.add(
@@ -107,7 +107,7 @@ def excuse(tree: Tree, app: str, note: Note, cluster: str) -> Changes:
     desk = _Desk(tree, app)
     desk.check_cluster(cluster)
     for entry in desk.promotion.excused:
-        if entry.cluster == cluster and _lasts(entry, note.now):
+        if entry.cluster == cluster and schedule.lasts(entry.until, note.now):
             raise desk.refused(f"{cluster} is excused since {entry.since} by {entry.by}: {entry.why}")
     made = Excuse(cluster=cluster, by=note.by, since=note.since, until=note.until, why=note.why)
     return desk.add("excused", made)
@@ -161,7 +161,7 @@ def _until(text: str | None, now: datetime) -> str | None:
     try:
         if text[:1].isdigit() and "-" not in text:
             at = now + timedelta(seconds=float(duration(text)))
-            text = at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+            text = schedule.written(at)
         at = schedule.instant(text)
         if at.tzinfo is not None:
             convert(text, Instant)
@@ -214,11 +214,9 @@ class _Desk:
         """It has to be a wave of the candidate, or of a release that a cluster has."""
         if name is None:
             return
-        ids = {repo.candidate(self._tree, self._app)}
-        releases = [
-            *repo.load_app(self._tree, self._app).releases.values(),
-            *(repo.release(self._tree, self._app, id) for id in ids if id),
-        ]
+        releases = list(repo.load_app(self._tree, self._app).releases.values())
+        if candidate := repo.candidate(self._tree, self._app):
+            releases.append(repo.release(self._tree, self._app, candidate))
         self._check("wave", name, {wave.name for release in releases for wave in release.waves})
 
     def _check(self, what: str, name: str | None, known: Iterable[str]) -> None:
@@ -233,11 +231,6 @@ class _Desk:
 
 def _empty(app: str) -> Promotion:
     return Promotion(apiVersion=API_VERSION, kind="Promotion", metadata=Metadata(name=app))
-
-
-def _lasts(entry: Entry, now: datetime) -> bool:
-    """True unless its time is over; one that is still to come lasts, too."""
-    return entry.until is None or now < schedule.instant(entry.until)
 
 
 def _where(wave: str | None, cluster: str | None) -> str:

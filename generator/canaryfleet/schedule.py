@@ -1,7 +1,7 @@
 """Windows, freezes and terms: what is open at an instant, with time zones and daylight saving."""
 
 from collections.abc import Sequence
-from datetime import datetime, time, timedelta
+from datetime import UTC, datetime, time, timedelta
 from functools import cache
 from zoneinfo import ZoneInfo
 
@@ -13,6 +13,11 @@ DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 def instant(text: str) -> datetime:
     """An instant as the models write it, with its time zone."""
     return datetime.fromisoformat(text)
+
+
+def written(at: datetime) -> str:
+    """An instant in the form that we write, to the second in UTC."""
+    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def within(start: str, end: str, now: datetime) -> bool:

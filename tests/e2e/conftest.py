@@ -23,7 +23,7 @@ NEWEST = pytest.mark.parametrize("member", VERSIONS[:1], indirect=True)
 AnyApp = TypeVar("AnyApp", bound=App)
 
 
-def alternating(names: str, cases: Iterable[Any], **options: Any) -> pytest.MarkDecorator:
+def alternating(names: str, cases: Iterable[Any]) -> pytest.MarkDecorator:
     """Parametrize a test with cases, each on one release of Argo Rollouts in turn.
 
     For cases of one behaviour of the controller that differ in what is generated: each release has half of them.
@@ -34,7 +34,7 @@ def alternating(names: str, cases: Iterable[Any], **options: Any) -> pytest.Mark
         (version, *case) if several else (version, case)
         for version, case in zip(in_turn, cases, strict=False)
     ]
-    return pytest.mark.parametrize(f"member,{names}", values, indirect=["member"], **options)
+    return pytest.mark.parametrize(f"member,{names}", values, indirect=["member"])
 
 
 APPS = pytest.StashKey[list[App]]()
@@ -106,6 +106,14 @@ def make_gate(fleet: Fleet) -> Iterator[Callable[..., Gate]]:
     yield make
     for gate in gates:
         gate.close()
+
+
+@pytest.fixture
+def programs(fleet: Fleet) -> Iterator[Supervisor]:
+    """Where programs of a test's own are started; they end with it."""
+    supervisor = Supervisor(fleet.logs)
+    yield supervisor
+    supervisor.stop_all()
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import json
 import math
 import signal
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +19,7 @@ import pytest
 import runs
 import yaml
 from app import App
-from rig import Exporter, Fleet, wait_until
+from rig import Exporter, wait_until
 from rig.gate import Gate
 from rig.metrics import Prometheus, query, scraped
 from rig.net import get_json
@@ -322,18 +322,10 @@ GPU = {"promoteBelow": 50, "rollbackAbove": 90}
 DCGM = "DCGM_FI_DEV_GPU_UTIL"
 
 
-@pytest.fixture
-def servers(fleet: Fleet) -> Iterator[Supervisor]:
-    """Where the metric servers of a test's own are started; they end with it."""
-    supervisor = Supervisor(fleet.logs)
-    yield supervisor
-    supervisor.stop_all()
-
-
 @NEWEST
 @pytest.mark.parametrize("honoured", [False, True], ids=["honorLabels-false", "honorLabels-true"])
 def test_the_pod_of_a_metric_is_the_one_that_is_scraped_unless_its_own_label_is_honoured(
-    make_app: Callable[..., App], servers: Supervisor, tmp_path: Path, honoured: bool
+    make_app: Callable[..., App], programs: Supervisor, tmp_path: Path, honoured: bool
 ) -> None:
     """A pod's own metrics have no label `pod`; an exporter for other pods has, and it is `exported_pod` by default."""
     metrics = [one for one in METRICS if one["preset"] == "vllm/queue"]
@@ -341,7 +333,7 @@ def test_the_pod_of_a_metric_is_the_one_that_is_scraped_unless_its_own_label_is_
     app = make_app(analysis={**ANALYSIS, "window": "2s", "minimumSamples": 0, "count": 1, "metrics": metrics})
     app.release("1.0.0")
     pod, gpus = f"chat-{runs.HASH}-x2v8k", f"{app.namespace}-dcgm-q9zzz"
-    prometheus = own_prometheus(servers, tmp_path, app.namespace, honoured)
+    prometheus = own_prometheus(programs, tmp_path, app.namespace, honoured)
     with contextlib.closing(Exporter()) as vllm_pod, contextlib.closing(Exporter()) as dcgm:
         vllm_pod.set("vllm:num_requests_waiting", 2, model_name="m")
         dcgm.set(DCGM, 20, namespace=app.namespace, pod=pod)

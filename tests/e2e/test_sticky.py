@@ -1,6 +1,6 @@
 """Sticky users stay where they are: over two Envoys, over all weights, and from the very first request."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import NamedTuple
 
 import pytest
@@ -19,7 +19,7 @@ from driving import (
     until_route,
     until_share,
 )
-from rig import Fleet, tools, wait_until
+from rig import tools, wait_until
 from rig.calls import Answer, Client
 from rig.kube import Object
 from rig.net import LOOPBACK, answers, free_ports
@@ -239,17 +239,9 @@ class Gateway:
         return self.client.each(self.app.host, headers)
 
 
-@pytest.fixture
-def gateways(fleet: Fleet) -> Iterator[Supervisor]:
-    """Where the Envoys of a test's own are started; they end with it."""
-    supervisor = Supervisor(fleet.logs)
-    yield supervisor
-    supervisor.stop_all()
-
-
 @NEWEST
 def test_users_keep_their_version_when_an_envoy_is_killed_and_another_takes_its_place(
-    make_app: Callable[..., App], gateways: Supervisor
+    make_app: Callable[..., App], programs: Supervisor
 ) -> None:
     """Those with a session, those who got one from the Envoy that is gone, and those who come new to the other."""
     app = make_app(
@@ -258,7 +250,7 @@ def test_users_keep_their_version_when_an_envoy_is_killed_and_another_takes_its_
         exposure__sticky={"cookie": SESSION},
         exposure__steps=[{"weight": "50%", "for": MANUAL}],
     )
-    gateway = Gateway(app, gateways)
+    gateway = Gateway(app, programs)
     app.spec["exposure"]["gateways"].append(f"{app.namespace}/{OWN}")
     app.kube.apply_at(app.kube.path_of(gateway.manifest()), gateway.manifest())
     first = app.deploy("1.0.0")
