@@ -307,7 +307,7 @@ _SUPPOSED = Evidence(runs=(RunEvidence(name="supposed", uid="supposed", role="ba
 
 def _excused(name: str) -> Callable[[Situation], Situation]:
     def make(now: Situation) -> Situation:
-        since = (now.now - timedelta(seconds=1)).astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        since = schedule.written(now.now - timedelta(seconds=1))
         written = now.promotion or _empty(now)
         entry = Excuse(cluster=name, by="somebody", since=since, why="supposed")
         return replace(now, promotion=replace(written, excused=(*written.excused, entry)))
