@@ -1,13 +1,16 @@
 """The rig ends what it started, however it is ended itself; it needs no fleet."""
 
+import contextlib
+import itertools
 import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
-from rig import tools, wait_until
+from rig import Exporter, tools, wait_until
 from rig.session import forget_old_runs
 
 HERE = Path(__file__).resolve().parent
@@ -141,3 +144,16 @@ def lives(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:
         return False
+
+
+def test_all_series_of_a_scrape_are_of_one_moment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A thread that rests between two buckets would make a quantile of them that nobody measured."""
+    with contextlib.closing(Exporter()) as exporter:
+        for name in ("first", "second"):
+            exporter.grow(name, 1.0)
+        before = [float(line.split()[-1]) for line in exporter.text().splitlines()]
+        seconds = itertools.count(time.monotonic() + 60, 60)
+        monkeypatch.setattr("rig.metrics.time.monotonic", lambda: next(seconds))
+        after = [float(line.split()[-1]) for line in exporter.text().splitlines()]
+    first, second = (later - earlier for later, earlier in zip(after, before, strict=True))
+    assert first == pytest.approx(second)

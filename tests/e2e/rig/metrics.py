@@ -29,9 +29,9 @@ class Series:
     per_second: float = 0.0
     since: float = 0.0
 
-    def now(self) -> float:
-        """Return the value at this moment."""
-        return self.value + self.per_second * (time.monotonic() - self.since)
+    def at(self, moment: float) -> float:
+        """Return the value at a moment of the monotonic clock."""
+        return self.value + self.per_second * (moment - self.since)
 
 
 class Exporter:
@@ -55,9 +55,9 @@ class Exporter:
         """Let a counter grow at this rate from its present value on."""
         key = _key(metric, labels)
         with self._lock:
-            known = self._series.get(key)
+            known, now = self._series.get(key), time.monotonic()
             text = known.text if known else _text(key)
-            self._series[key] = Series(text, known.now() if known else 0.0, per_second, time.monotonic())
+            self._series[key] = Series(text, known.at(now) if known else 0.0, per_second, now)
 
     def forget(self, metric: str, **labels: str) -> None:
         """Take a series away."""
@@ -69,9 +69,10 @@ class Exporter:
         self._silent = silent
 
     def text(self) -> str:
-        """Return the exposition format."""
+        """Return the exposition format: all series as of one moment, or buckets would contradict each other."""
         with self._lock:
-            return "".join(f"{series.text} {series.now()!r}\n" for series in self._series.values())
+            now = time.monotonic()
+            return "".join(f"{series.text} {series.at(now)!r}\n" for series in self._series.values())
 
     def close(self) -> None:
         """End the server."""
