@@ -16,7 +16,7 @@ from typing import Any
 import yaml
 
 from canaryfleet import cli, reconcile, repo
-from canaryfleet.engines.argo_rollouts.simulate import Behaviour
+from canaryfleet.engines.argo_rollouts.simulate import Behaviour, Script
 from canaryfleet.files import Tree
 from canaryfleet.forges import Forge
 from canaryfleet.forges.local import Local
@@ -56,7 +56,8 @@ class Story:
             {**HEAD, "kind": "Fleet", "metadata": {"name": "acme"}, "metrics": {"prometheus": "http://p"}},
         )
         for name in CLUSTERS:
-            self._write(f"clusters/{name}.yaml", {**HEAD, "kind": "Cluster", "metadata": {"name": name}})
+            head = {**HEAD, "kind": "Cluster", "metadata": {"name": name}}
+            self._write(f"clusters/{name}.yaml", head | {"uid": Script(name, "", "").identity})
         self.spec = _spec(self.app, waves or WAVES) | spec
         self.release("1.0.0")
         self.git("clone", "-q", str(self.bare), str(self.clone), at=folder)

@@ -197,22 +197,31 @@ def proven(release: Release, run: Run, metrics: dict[str, Judged]) -> bool:
     A run that was told to stop reads Successful without a measurement (argo-rollouts.md D5); so it never does.
     """
     over = run.phase == "Successful" and not run.terminated
-    return over and _all(needed(release, run.role), metrics, lambda item: item.only(run.created - DRIFT).good)
+    asked = needed(release, run.role)
+    guards = [(name, item) for name, item in metrics.items() if name.endswith(GUARD)]
+    good = _all(asked, metrics, lambda item: item.only(run.created - DRIFT).good)
+    return over and good and all(_looked(item, name.removesuffix(GUARD) in asked) for name, item in guards)
 
 
 def watched(release: Release, run: Run, metrics: dict[str, Judged]) -> bool:
-    """Whether a background run looked: it may be told to stop, but every metric was measured (D5).
-
-    A metric that no step measures has to have been good at its end.
-    """
+    """Whether a background run looked: it may be told to stop, but every metric was measured (D5)."""
     elsewhere = needed(release, "steps")
 
     def looked(item: Judged) -> bool:
-        own = item.seen.name not in elsewhere
-        return item.only(run.created - DRIFT).good if own else item.seen.count > 0
+        return _looked(item.only(run.created - DRIFT), item.seen.name in elsewhere)
 
     under_way = run.phase in ("Running", "Successful")
     return under_way and _all(needed(release, "background"), metrics, looked)
+
+
+def _looked(item: Judged, elsewhere: bool) -> bool:
+    """Whether a metric that looks for proof of bad was measured; good at its end, if nothing else measures it."""
+    return item.seen.count > 0 if elsewhere else item.good
+
+
+def alone(release: Release) -> bool:
+    """Whether something is measured in the background of a canary, and in no step."""
+    return not needed(release, "background") <= needed(release, "steps")
 
 
 def _all(names: frozenset[str], metrics: dict[str, Judged], test: Callable[[Judged], bool]) -> bool:
@@ -235,8 +244,8 @@ def covered(judged: Judged) -> timedelta:
 
 def baked(judged: Judged, least: timedelta) -> bool:
     """Whether a metric of the bake was good in a row for `minSuccessTime`; see `_bake_metric` in analysis.py."""
-    alone = judged.seen.successes == 1  # a single interval is longer than the time asked for
-    return judged.good and (alone or covered(judged) >= least)
+    single = judged.seen.successes == 1  # one interval is longer than the time asked for
+    return judged.good and (single or covered(judged) >= least)
 
 
 def beside(run: Run, name: str, item: Measurement) -> Measurement | None:

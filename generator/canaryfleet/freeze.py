@@ -8,7 +8,7 @@ from canaryfleet import metrics
 from canaryfleet.digest import ID_LENGTH, digest, sha256
 from canaryfleet.emit import Unwritable, emit, emit_all
 from canaryfleet.engines import argo_rollouts
-from canaryfleet.engines.argo_rollouts import Identity, Rendered
+from canaryfleet.engines.argo_rollouts import Identity, Rendered, held
 from canaryfleet.errors import Issue
 from canaryfleet.live import frozen_part
 from canaryfleet.models.base import API_VERSION
@@ -244,10 +244,18 @@ def _release(
         ),
         steps=rendered.steps,
         metrics=tuple(_metric(measure) for measure in plan.measures),
+        contents={made.digest: held.content(made.template) for made in _templates(plan)},
+        analyses=dict(sorted(rendered.analyses.items())),
         waves=tuple(_wave(plan, index) for index in range(len(spec.waves_in_force()))),
         clusters={name: _cluster(plan, name) for name in sorted(plan.pods.by_cluster)},
         files={path: sha256(data) for path, data in sorted(files.items())},
     )
+
+
+def _templates(plan: Plan) -> list[Pod]:
+    """The different pods of the release, in order of their digests."""
+    made = {item.digest: item for item in plan.pods.by_cluster.values()}
+    return [made[digest] for digest in sorted(made)]
 
 
 def _metric(measure: metrics.Measure) -> ReleaseMetric:

@@ -28,7 +28,7 @@ REASONS: dict[str, Reason] = {
     "OtherPods": Reason(
         "Progressing",
         "the live object says the release, but has other pods",
-        "sync it again, with server-side apply and the cluster's own overlay",
+        "sync it again, with server-side apply and the cluster's own overlay; stop what changes images there",
     ),
     "OtherSteps": Reason(
         "Progressing", "the live object says the release, but has other steps", "sync it again, server-side"
@@ -103,14 +103,18 @@ REASONS: dict[str, Reason] = {
     "OtherCluster": Reason(
         "Unknown", "the cluster is not the one whose identity is recorded", "check `uid` and its address"
     ),
-    "NoIdentity": Reason("Unknown", "the cluster did not say which one it is", "let kube-system be read"),
+    "NoIdentity": Reason(
+        "Unknown",
+        "nothing proves which cluster it is",
+        "let kube-system be read, and record its UID as `uid`",
+    ),
     "NotMember": Reason(
         "Unknown", "the release does not know the cluster", "it joined later; give it a release of its own"
     ),
     "VersionMissing": Reason("Unknown", "the ReplicaSet of the current hash was not seen", READ),
     "RunMissing": Reason(
         "Unknown",
-        "an analysis that should be there is not: it was skipped, or is gone",
+        "an analysis that should be there is not: it was skipped, is gone, or was changed in the cluster",
         "only a person can tell; roll out again, or roll back",
     ),
     "BakeMissing": Reason("Unknown", "the bake's AnalysisRun is not there", "sync it"),

@@ -114,16 +114,28 @@ class Case:
         """The runs of this rollout: of the release, its pods, hash and revision, made after it began (D5).
 
         A run of a step replaces those of this and later steps, which were of an attempt before (a retry, or a
-        person's resume); of every other kind the newest counts (field.md 6 and 7).
+        person's resume); of every other kind the newest counts (field.md 6 and 7). A second background run comes of
+        an abort and a retry, and steps measured before it are of no account, unless the first was inconclusive:
+        then a person has resumed. Last go those that do not measure what the release asks: they were changed.
         """
         latest: dict[tuple[str, int], Run] = {}
         for run in self._bound:
+            before = latest.get((run.role, run.step or 0))
+            if run.role == "background" and before is not None and before.phase != "Inconclusive":
+                latest = {key: one for key, one in latest.items() if key[0] != "steps"}
             if run.role == "steps" and run.step is not None:
                 later = [key for key in latest if key[0] == "steps" and key[1] >= run.step]
                 for key in later:
                     del latest[key]
             latest[run.role, run.step or 0] = run
-        return list(latest.values())
+        return [run for run in latest.values() if self._as_asked(run)]
+
+    def _as_asked(self, run: Run) -> bool:
+        """Whether a run measures what the release asks for, with its thresholds and limits."""
+        key = run.role if run.step is None else f"{run.role}/{run.step}"
+        if run.role == "bake":
+            key = f"bake/{self.wave.name}" if self.wave else ""
+        return bool(run.measures) and run.measures == self.release.analyses.get(key)
 
     @property
     def _bound(self) -> Iterator[Run]:
@@ -310,6 +322,8 @@ def _synced(case: Case) -> Said | None:
         return Said("NotSynced", f"it has {live.release or 'no release of canaryfleet'}")
     if (live.pod, live.workload, live.strategy) != (case.pod, release.workload, release.strategy):
         return Said("OtherPods", f"its pods are {live.pod}, and should be {case.pod}")
+    if not live.content or live.content != release.contents.get(case.pod):
+        return Said("OtherPods", f"its pods say that they are {live.pod}, and were changed in the cluster")
     if live.strategy == "canary" and live.steps != release.steps:
         return Said("OtherSteps", "its steps are not those of the release")
     return None
@@ -470,6 +484,9 @@ def _unproven(case: Case) -> Said | None:
     runs are kept (D5): what is missing is unknown.
     """
     if _first(case):
+        if case.expected.uid is None and not case.bakes:  # of a bake the queries say which cluster it is
+            said = f"nothing was measured here yet that names the cluster; it says that it is {case.seen.identity}"
+            return Said("NoIdentity", said)
         return None
     steps, asked = {run.step: run for run in case.runs("steps")}, list(_asked(case))
     if not case.release.metrics or not (asked or case.bakes):
@@ -483,18 +500,34 @@ def _unproven(case: Case) -> Said | None:
         proof = measures.watched if what == "background" else measures.proven
         if not proof(case.release, found, case.judged(found)):
             return Said("Unproven", f"{found.name} proves nothing", case.live.changed)
+        if (
+            what == "background"
+            and measures.alone(case.release)
+            and case.live.changed < _earliest(case, found)
+        ):
+            return Said(
+                "Unproven", f"it was stable before {found.name} had seen its steps", case.live.changed
+            )
     return None
 
 
+def _earliest(case: Case, background: Run) -> datetime:
+    """When the pauses are over at the soonest: what only the background measures is measured in them (D2).
+
+    Somebody who promotes in full skips them. Pauses without a duration may be of any length.
+    """
+    steps = case.release.steps
+    start = next((index for index, step in enumerate(steps) if "setWeight" in step), 0)
+    lengths = (step.get("pause", {}).get("duration", "0") for step in steps[start:])
+    return background.created + timedelta(seconds=float(sum(map(duration, lengths)))) - DRIFT
+
+
 def _asked(case: Case) -> Iterator[tuple[str, int | None]]:
-    """Which runs the release asks for: role, and the step of a canary's steps (rollout.py, render)."""
-    release = case.release
-    if release.strategy == "blueGreen":
-        yield from ((role, None) for role in ("preview", "steps") if measures.needed(release, role))
-        return
-    yield from (("steps", index) for index, step in enumerate(release.steps) if "analysis" in step)
-    if measures.needed(release, "background") and any("setWeight" in step for step in release.steps):
-        yield "background", None
+    """Which runs of a rollout the release asks for: role, and the step of a canary's steps."""
+    for key in case.release.analyses:
+        role, _, step = key.partition("/")
+        if role != "bake":
+            yield role, int(step) if step else None
 
 
 def _first(case: Case) -> bool:

@@ -93,6 +93,9 @@ class Look(Model, frozen=True, kw_only=True):
     app: str
     namespace: str
     answers: dict[str, Raw] = {}
+    digests: Annotated[
+        Labels, Meta(description="Of what the answers held and are no longer here to be asked.")
+    ] = {}
     problem: Problem | None = None
 
 
@@ -159,6 +162,7 @@ class Run(Model, frozen=True, kw_only=True):
     release: str | None = None
     pod: Annotated[str | None, Meta(description="Pod digest that its queries ask for.")] = None
     cluster: Annotated[str | None, Meta(description="Cluster that its queries ask for.")] = None
+    measures: Annotated[str, Meta(description="Digest of what it measures.")] = ""
     hash: Annotated[str | None, Meta(description="Version that it was made for, and asks for.")] = None
     revision: int | None = None
     metrics: tuple[Measured, ...] = ()
@@ -206,6 +210,7 @@ class Live(Model, frozen=True, kw_only=True):
     release: Annotated[str | None, Meta(description="Release id on its metadata.")] = None
     workload: str | None = None
     pod: Annotated[str | None, Meta(description="Pod digest stamped into its template.")] = None
+    content: Annotated[str, Meta(description="Digest of its whole template.")] = ""
     strategy: Literal["canary", "blueGreen"]
     steps: Annotated[tuple[Raw, ...], Meta(description="Steps in force.")] = ()
     revision: int | None = None

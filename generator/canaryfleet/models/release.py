@@ -85,6 +85,16 @@ class Release(Model, frozen=True, kw_only=True, dict=True):
     live: LiveShape = LiveShape()
     steps: Annotated[tuple[dict[str, Any], ...], Meta(description="The controller's steps.")] = ()
     metrics: tuple[ReleaseMetric, ...] = ()
+    contents: Annotated[
+        Labels, Meta(description="Digest of each pod template as a cluster holds it, by its stamp.")
+    ] = {}
+    analyses: Annotated[
+        Labels,
+        Meta(
+            description="Digest of what each analysis measures as a cluster holds it: by role, with the step of a "
+            "canary's steps and the wave of a bake (`steps/2`, `background`, `bake/pilot`)."
+        ),
+    ] = {}
     waves: tuple[ReleaseWave, ...]
     clusters: dict[str, ReleaseCluster]
     files: Annotated[Labels, Meta(description="SHA-256 of every file of the release.")]

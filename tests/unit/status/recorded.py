@@ -72,8 +72,9 @@ class Recording(NamedTuple):
         """The same release if Git had no bake of it: what is to be proven ends with the controller's part."""
         files = {path: sum for path, sum in self.release.files.items() if not path.startswith("waves/")}
         owned = lambda run: "ownerReferences" in run["metadata"]  # noqa: E731
+        asked = {key: sum for key, sum in self.release.analyses.items() if not key.startswith("bake/")}
         return Recording(
-            replace(self.release, files=files),
+            replace(self.release, files=files, analyses=asked),
             self.subject,
             tuple(with_runs(sighting, owned) for sighting in self.sightings),
         )

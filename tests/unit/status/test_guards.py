@@ -58,6 +58,8 @@ def test_good_is_good():
         (live(pod="another"), "OtherPods"),
         (live(workload="another"), "OtherPods"),
         (live(strategy="blueGreen"), "OtherPods"),
+        (live(content="another"), "OtherPods"),
+        (live(content=""), "OtherPods"),
         (live(steps=GOOD.live.steps[1:]), "OtherSteps"),
         (live(observed=False), "NotObserved"),
         (live(invalid="a template is missing"), "InvalidSpec"),
@@ -100,6 +102,9 @@ def test_good_is_good():
         (runs(GOOD, "steps", lambda run: replace(run, hash="another")), "RunMissing"),
         (runs(GOOD, "steps", lambda run: replace(run, revision=GOOD.live.revision + 1)), "RunMissing"),
         (runs(GOOD, "steps", lambda run: replace(run, step=FIRST + 1)), "RunMissing"),
+        (runs(GOOD, "steps", lambda run: replace(run, measures="another")), "RunMissing"),
+        (runs(GOOD, "background", lambda run: replace(run, measures="another")), "RunMissing"),
+        (runs(GOOD, "bake", lambda run: replace(run, measures="another")), "BakeMissing"),
         (runs(GOOD, "steps", lambda run: replace(run, created=run.created - timedelta(days=1))), "RunMissing"),
         (runs(GOOD, "steps", lambda run: replace(run, terminated=True)), "Unproven"),
         (runs(GOOD, "steps", lambda run: replace(run, phase="Error")), "Unproven"),
@@ -389,9 +394,107 @@ def test_where_nothing_is_asked_nothing_is_verified():
     (metric,) = BASE.release.metrics
     files = {path: digest for path, digest in BASE.release.files.items() if not path.startswith("waves/")}
     steps = tuple(step for step in BASE.release.steps if "analysis" not in step)
-    only = replace(BASE.release, metrics=(replace(metric, during=("bake",)),), files=files, steps=steps)
+    only = replace(
+        BASE.release, metrics=(replace(metric, during=("bake",)),), files=files, steps=steps, analyses={}
+    )
     seen = live(replace(GOOD, runs=()), steps=steps, step=len(steps))
     assert reason(seen, BASE._replace(release=only)) == "Unproven"
+
+
+def again(seen: Observation, phase: str) -> Observation:
+    """The same after a first background run that ended in a phase, where a second came after all steps."""
+    (run,) = [run for run in seen.runs if run.role == "background"]
+    later = max(one.created for one in seen.runs if one.role == "steps") + timedelta(seconds=1)
+    (metric,) = [item for item in run.metrics if not item.dryRun]
+    (one,) = metric.measurements[-1:]
+    one = replace(one, began=later, ended=later)
+    short = (replace(metric, measurements=(one,), count=1),)
+    second = replace(run, name=f"{run.name}.1", uid="second", created=later, metrics=short)
+    return replace(
+        seen, runs=(*(replace(one, phase=phase) if one == run else one for one in seen.runs), second)
+    )
+
+
+@pytest.mark.parametrize("phase", ["Successful", "Failed", "Error"])
+def test_steps_of_an_attempt_that_was_aborted_prove_nothing(phase):
+    assert reason(again(GOOD, phase)) == "RunMissing"
+
+
+def test_steps_before_a_person_resumed_are_of_the_same_attempt():
+    assert reason(again(GOOD, "Inconclusive")) == "Proven"
+
+
+def alone(seen: Observation, during: str) -> Any:
+    """The recorded release, if its metric were measured in the background alone: no step asks for it."""
+    (metric,) = BASE.release.metrics
+    kept = {key: text for key, text in BASE.release.analyses.items() if not key.startswith("steps")}
+    metrics = (replace(metric, during=(during, "bake")),)
+    return BASE._replace(release=replace(BASE.release, metrics=metrics, analyses=kept))
+
+
+def test_what_only_the_background_measures_is_measured_through_all_pauses():
+    base = alone(GOOD, "background")
+    assert reason(GOOD, base) == "Proven"
+    (run,) = [run for run in GOOD.runs if run.role == "background"]
+    seconds = (
+        timedelta(seconds=float(duration(step["pause"]["duration"])))
+        for step in BASE.release.steps
+        if "pause" in step
+    )
+    early = run.created + sum(seconds, timedelta(0)) - timedelta(seconds=6)
+    assert early > run.created
+    promoted = live(replace(GOOD, runs=tuple(one for one in GOOD.runs if one.role != "steps")), changed=early)
+    bakes = replace(
+        promoted,
+        runs=tuple(replace(one, created=early) if one.role == "bake" else one for one in promoted.runs),
+    )
+    assert reason(bakes, base) == "Unproven"
+
+
+BLUE = recording("blue-green").unbaked()
+SWITCHED = observe(BLUE.sightings[-1], BLUE.subject)
+
+
+def guards(**changed: Any) -> Observation:
+    def change(item: Measured) -> Measured:
+        return replace(item, **changed) if item.name.endswith("-guard") else item
+
+    return runs(SWITCHED, "steps", metrics(change))
+
+
+def test_a_guard_that_never_looked_is_missed():
+    assert reason(SWITCHED, BLUE) == "Proven"
+    assert reason(guards(count=0, measurements=()), BLUE) == "Unproven"
+
+
+def test_a_metric_that_only_a_guard_measures_was_good_at_its_end():
+    (metric,) = BLUE.release.metrics
+    other = replace(metric, name="other", during=("background",))
+    base = BLUE._replace(release=replace(BLUE.release, metrics=(metric, other)))
+
+    def beside(run: Run) -> Run:
+        (guard,) = [item for item in run.metrics if item.name.endswith("-guard")]
+        return replace(run, metrics=(*run.metrics, replace(guard, name="other-guard", **changed)))
+
+    changed: dict[str, Any] = {}
+    assert reason(runs(SWITCHED, "steps", beside), base) == "Proven"
+    changed = {
+        "measurements": (
+            Measurement(phase="Inconclusive", value="[]", began=SWITCHED.began, ended=SWITCHED.began),
+        )
+    }
+    assert reason(runs(SWITCHED, "steps", beside), base) == "Unproven"
+
+
+def test_a_first_deployment_is_believed_of_a_cluster_that_is_known():
+    """Without a run nothing that was read says which cluster it is of, but its own identity."""
+    first = recording("first-deployment")
+    seen = observe(first.sightings[-1], first.subject)
+    assert reason(seen, first.unbaked(), fallback=None) == "FirstDeployment"
+    assert reason(seen, first.unbaked(), fallback=None, uid=None) == "NoIdentity"
+    assert reason(seen, first, fallback=None, uid=None) == "FirstDeployment", (
+        "a bake's queries name the cluster"
+    )
 
 
 def test_pods_of_something_else_prove_nothing():

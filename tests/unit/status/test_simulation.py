@@ -32,7 +32,9 @@ def test_each_cluster_is_seen_as_its_script_has_it() -> None:
     )
     found = status.read(PLAN, Simulation(scripts, lambda: NOW), 1)
     said = {item.cluster: (item.kind, item.reason) for item in board.verdicts(found)}
-    assert said.pop("ap-east-1a") == ("Verified", "FirstDeployment")
+    assert said.pop("ap-east-1a") == ("Unknown", "NoIdentity"), (
+        "the first release, and the cluster's file has no uid"
+    )
     assert said.pop("us-east-1a")[0] == "Progressing"
     assert said.pop("us-west-2a") == ("Unknown", "Timeout")
     assert set(said.values()) == {("Progressing", "NotThere")}

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 from recorded import SCENARIOS, VERSIONS, Recording, recording
 
-from canaryfleet.engines.argo_rollouts.observe import observe, reads
+from canaryfleet.engines.argo_rollouts.observe import digests, observe, reads
 from canaryfleet.engines.argo_rollouts.reduce import reduced
 from canaryfleet.errors import Problems
 from canaryfleet.models.base import API_VERSION
@@ -141,9 +141,8 @@ def planted(value: Any) -> Any:
 
 def test_no_secret_is_recorded_and_none_is_missed() -> None:
     look = LAST.apps[0]
-    full = replace(
-        LAST, apps=(replace(look, answers={name: planted(raw) for name, raw in look.answers.items()}),)
-    )
+    answers = {name: planted(raw) for name, raw in look.answers.items()}
+    full = replace(LAST, apps=(replace(look, answers=answers, digests=digests(look)),))
     assert SECRET in encode([full]).decode()
     assert SECRET not in encode([safe(full)]).decode()
     assert GOOD.verdict(safe(full)) == GOOD.verdict(LAST)

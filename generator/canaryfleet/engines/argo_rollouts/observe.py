@@ -6,12 +6,13 @@ The facts are those of reference/argo-rollouts.md (D and G) and of the controlle
 """
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Literal
 
 from msgspec import ValidationError, convert, to_builtins
+from msgspec.structs import replace
 
-from canaryfleet.engines.argo_rollouts import shapes
+from canaryfleet.engines.argo_rollouts import held, shapes
 from canaryfleet.engines.argo_rollouts.analysis import CANARY_HASH, CLUSTER, RETENTION, REVISION, exactly
 from canaryfleet.engines.argo_rollouts.rollout import RELEASE_LABEL
 from canaryfleet.evidence import DRIFT
@@ -22,6 +23,7 @@ from canaryfleet.models.observation import (
     Measurement,
     Observation,
     PodState,
+    Raw,
     Read,
     Run,
     Sighting,
@@ -35,12 +37,14 @@ from canaryfleet.workload.objects import POD_ANNOTATION, REVISION_LABEL, WORKLOA
 
 HASH = "rollouts-pod-template-hash"
 REVISION_ANNOTATION = "rollout.argoproj.io/revision"
-ROLES: dict[str, Literal["steps", "background", "preview"]] = {
+Role = Literal["steps", "background", "preview", "bake"]
+ROLES: dict[str, Role] = {
     "Step": "steps",
     "Background": "background",
     "PrePromotion": "preview",
     "PostPromotion": "steps",
 }
+FORMLESS = (LookupError, TypeError, AttributeError, ValueError, RecursionError, ArithmeticError)
 ENDED = ("Successful", "Failed", "Inconclusive", "Error")
 
 
@@ -83,7 +87,8 @@ def _core(subject: Subject, name: str, group: str, resource: str, labels: str) -
 def trim(look: Look) -> Look:
     """The same look with only what `observe` reads: small, and without the secrets that pods are given.
 
-    What has not the right form is left out whole; for `observe` it is the same, unread.
+    What has not the right form is left out whole; for `observe` it is the same, unread. Of what is compared
+    with Git as a whole the digests are kept.
     """
     kept = {}
     for name, raw in look.answers.items():
@@ -91,7 +96,27 @@ def trim(look: Look) -> Look:
             kept[name] = to_builtins(convert(raw, shapes.SHAPES[name] | shapes.Absent))
         except (ValidationError, KeyError, RecursionError):
             continue
-    return Look(app=look.app, namespace=look.namespace, answers=kept, problem=look.problem)
+    known = digests(look)
+    return Look(app=look.app, namespace=look.namespace, answers=kept, digests=known, problem=look.problem)
+
+
+def digests(look: Look) -> dict[str, str]:
+    """Digests of the Rollout's templates and of what each run measures: of the raw answers, or as they were kept."""
+    if look.digests:
+        return look.digests
+    try:
+        return dict(_digests(look.answers))
+    except FORMLESS:  # which has no digest that anything in Git has
+        return {}
+
+
+def _digests(answers: Mapping[str, Raw]) -> Iterator[tuple[str, str]]:
+    for name in ("rollout", "rolloutAgain"):
+        if "spec" in answers[name]:
+            yield name, held.content(answers[name]["spec"]["template"])
+    for run in answers["analysisRuns"]["items"]:
+        window = held.given_window(run["spec"].get("args", ()))
+        yield f"analysisRuns/{run['metadata']['name']}", held.measures(run["spec"], window)
 
 
 class _Unusable(Exception):
@@ -124,7 +149,8 @@ def _seen(sighting: Sighting, subject: Subject) -> tuple[Live, tuple[Run, ...], 
     """The live Rollout with its runs and pods; None if there is no such Rollout."""
     look = _look(sighting, subject)
     rollout, again = _one(look, "rollout"), _one(look, "rolloutAgain")
-    if rollout != again:
+    known = digests(look)
+    if rollout != again or known.get("rollout") != known.get("rolloutAgain"):
         raise _Unusable("Moved", "the Rollout changed while it was read")
     if rollout is None:
         return None
@@ -136,9 +162,9 @@ def _seen(sighting: Sighting, subject: Subject) -> tuple[Live, tuple[Run, ...], 
         for item in sets
         if _controller(item.metadata) == ("Rollout", rollout.metadata.uid)
     }
-    live = _live(rollout, owned)
+    live = replace(_live(rollout, owned), content=known.get("rollout", ""))
     names = {item.name for item in (*_containers(rollout.spec.template),)}
-    return live, tuple(_runs(runs, rollout, subject)), tuple(_pods(pods, owned.values(), names))
+    return live, tuple(_runs(runs, rollout, subject, known)), tuple(_pods(pods, owned.values(), names))
 
 
 # Answers
@@ -300,15 +326,19 @@ def _weight(status: shapes.RolloutStatus, *, blue: bool) -> int | None:
 # Runs
 
 
-def _runs(found: Iterable[shapes.AnalysisRun], rollout: shapes.Rollout, subject: Subject) -> Iterable[Run]:
+def _runs(
+    found: Iterable[shapes.AnalysisRun], rollout: shapes.Rollout, subject: Subject, known: Mapping[str, str]
+) -> Iterable[Run]:
     """This Rollout's runs (D5), and the bake, which nothing owns; those of anybody else are left out."""
     for run in sorted(found, key=_age):
-        role = ROLES.get(run.metadata.labels.get("rollout-type", ""))
+        role: Role | None = ROLES.get(run.metadata.labels.get("rollout-type", ""))
         owner = _controller(run.metadata)
-        if owner == ("Rollout", rollout.metadata.uid) and role:
-            yield _run(run, role)
-        elif owner is None and run.metadata.name == _bake(subject):
-            yield _run(run, "bake")
+        if owner is None and run.metadata.name == _bake(subject):
+            role = "bake"
+        elif owner != ("Rollout", rollout.metadata.uid):
+            role = None
+        if role:
+            yield replace(_run(run, role), measures=known.get(f"analysisRuns/{run.metadata.name}", ""))
 
 
 def _age(run: shapes.AnalysisRun) -> tuple[Time, int, str]:
@@ -320,7 +350,7 @@ def _bake(subject: Subject) -> str:
     return f"{subject.app}-bake-{subject.release.rpartition('-')[2]}"
 
 
-def _run(run: shapes.AnalysisRun, role: Literal["steps", "background", "preview", "bake"]) -> Run:
+def _run(run: shapes.AnalysisRun, role: Role) -> Run:
     labels, given = run.metadata.labels, {item.name: item.value for item in run.spec.args}
     hash_, asked = labels.get(HASH), given.get(CANARY_HASH)
     results = {result.name: result for result in run.status.metricResults}

@@ -16,9 +16,10 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from canaryfleet.engines.argo_rollouts import held
 from canaryfleet.engines.argo_rollouts.analysis import Template, arguments, bake, template
 from canaryfleet.errors import Issue
-from canaryfleet.metrics import BACKGROUND, PREVIEW, STEPS, Measure
+from canaryfleet.metrics import BACKGROUND, BAKE, PREVIEW, STEPS, Measure
 from canaryfleet.models.canary import Canary, Match, Step, Wave
 from canaryfleet.quantity import duration, go_duration, percent, seconds
 from canaryfleet.routing.istio import Routing
@@ -39,12 +40,16 @@ class Identity(NamedTuple):
 
 
 class Rendered(NamedTuple):
-    """The engine's objects: of the release, and of each wave (its bake)."""
+    """The engine's objects: of the release, and of each wave (its bake).
+
+    `analyses`: digests of what they measure, as Release.analyses has them.
+    """
 
     objects: tuple[Object, ...]
     waves: Mapping[str, Object]
     steps: tuple[Object, ...]
     analysis: bool
+    analyses: Mapping[str, str]
 
 
 def check(spec: Canary) -> list[Issue]:
@@ -155,7 +160,27 @@ def render(
     for run in bakes.values():
         run["metadata"]["labels"] |= _run_labels(identity)
     rollout = _rollout(spec, workload, pod, strategy, identity)
-    return Rendered((rollout, *templates), bakes, tuple(steps), bool(templates or bakes))
+    analyses = dict(_analyses(strategy, {item.name: item.object for item in made.values() if item}, bakes))
+    return Rendered((rollout, *templates), bakes, tuple(steps), bool(templates or bakes), analyses)
+
+
+def _analyses(
+    strategy: Object, templates: Mapping[str, Object], bakes: Mapping[str, Object]
+) -> Iterator[tuple[str, str]]:
+    """Digests of what is measured: by role, and by the step or wave where there are several of a role."""
+    canary, blue = strategy.get("canary", {}), strategy.get("blueGreen", {})
+    steps = ((f"{STEPS}/{index}", step.get("analysis")) for index, step in enumerate(canary.get("steps", ())))
+    others = {
+        BACKGROUND: canary.get("analysis"),
+        PREVIEW: blue.get("prePromotionAnalysis"),
+        STEPS: blue.get("postPromotionAnalysis"),
+    }
+    for key, used in (*steps, *others.items()):
+        if used:
+            spec = templates[used["templates"][0]["templateName"]]["spec"]
+            yield key, held.measures(spec, held.given_window(used["args"]))
+    for wave, run in bakes.items():
+        yield f"{BAKE}/{wave}", held.measures(run["spec"], held.given_window(run["spec"]["args"]))
 
 
 def _rollout(spec: Canary, workload: Workload, pod: Pod, strategy: Object, identity: Identity) -> Object:
