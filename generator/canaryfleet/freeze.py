@@ -89,7 +89,14 @@ def release_digest(inputs: Inputs) -> str:
     spec = frozen_part(inputs.data)
     spec["workload"] = _in_order(spec["workload"])
     spec |= {"overrides": [_in_order(item) for item in spec["overrides"]]} if "overrides" in spec else {}
-    return digest({"spec": spec, "base": base, "files": files} | preview)
+    return digest({"spec": spec, "base": base, "files": files} | preview | _asked(inputs))
+
+
+def _asked(inputs: Inputs) -> dict[str, Any]:
+    """What of the fleet's settings stands in the queries of a release; a fleet that says nothing adds nothing."""
+    labels = inputs.fleet.metrics.labels
+    asks = any(metric.provider is None for metric in inputs.spec.analysis.metrics)
+    return {"metrics": {"labels": labels}} if asks and labels else {}
 
 
 def _in_order(part: Mapping[str, Any]) -> dict[str, Any]:

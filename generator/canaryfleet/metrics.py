@@ -4,7 +4,7 @@ Left in the queries for the engine: `$(hash)` (pod-template hash of the version)
 (a matcher on the pod digest), `$(window)` and `$(cluster.name)`.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from typing import Any, NamedTuple
 
@@ -109,6 +109,17 @@ class Context(NamedTuple):
     protocol: str
     selector: str
     strategy: str
+    labels: Mapping[str, str]
+
+    @property
+    def matchers(self) -> str:
+        """The fleet's labels as PromQL, by name: the order in which they are written says nothing."""
+        return ",".join(f'{name}="{value}"' for name, value in sorted(self.labels.items()))
+
+    @property
+    def head(self) -> str:
+        """How a selector of series begins; at its end, a comment of the fleet's own could hide it."""
+        return f"{self.matchers}," if self.labels else ""
 
 
 class Resolved(NamedTuple):
@@ -284,9 +295,9 @@ def _known(metric: Metric, preset: presets.Preset | None, context: Context) -> d
         "service": context.service,
         "services": context.services,
     }
-    known["selector"] = substitute(context.selector, known.get)
+    known["selector"] = context.head + substitute(context.selector, known.get)
     if preset:
-        known |= preset.parameters | metric.parameters
+        known |= preset.parameters | metric.parameters | {"labels": context.head}
         if context.protocol in preset.errors:
             known["errors"] = preset.errors[context.protocol]
     if metric.quantile is not None:
@@ -363,8 +374,21 @@ def _samples(metric: Metric, preset: presets.Preset | None, context: Context, kn
 def requests(context: Context) -> str:
     """PromQL template that counts the requests of one version, as Istio saw them."""
     istio = presets.stack("istio")["istio/error-rate"]
-    known = {"services": context.services, "namespace": context.namespace} | istio.parameters
-    return substitute(istio.samples, known.get)
+    known = {"services": context.services, "namespace": context.namespace, "labels": context.head}
+    return substitute(istio.samples, (known | istio.parameters).get)
+
+
+def asked(measure: Measure, requests: str) -> dict[str, str]:
+    """What of a measure is asked of Prometheus, by what it is; `requests`: of its bake, if it has one."""
+    if measure.provider != "prometheus":
+        return {}
+    texts = {"query": measure.query, "samples": measure.samples, "share": requests}
+    return {name: text for name, text in texts.items() if text}
+
+
+def of_one_cluster(text: str) -> bool:
+    """Whether a query differs by cluster."""
+    return "cluster.name" in names(text)
 
 
 def _during(

@@ -163,6 +163,7 @@ def _context(inputs: Inputs, service: str) -> metrics.Context:
         protocol=spec.exposure.protocol,
         selector=inputs.fleet.metrics.selector,
         strategy="blueGreen" if spec.exposure.blueGreen else "canary",
+        labels=inputs.fleet.metrics.labels,
     )
 
 

@@ -662,8 +662,7 @@ class App:
 
     def _repository(self) -> None:
         (self.root / "clusters").mkdir(parents=True)
-        head = {"apiVersion": "canaryfleet.dev/v1alpha1"}
-        self._settings("fleet.yaml", {**head, "kind": "Fleet", "metadata": {"name": "e2e"}})
+        self.settings({})
         self.inventory({})
         (self.root / "specs" / self.name).mkdir(parents=True)
         self.git("init", "-q", "-b", "main")
@@ -672,6 +671,11 @@ class App:
     def ask(self, url: str) -> None:
         """Have the cluster's metrics read from another server (before the first release)."""
         self.inventory({"metrics": {"prometheus": url}})
+
+    def settings(self, changes: Mapping[str, Any]) -> None:
+        """Write fleet.yaml, with these fields of its own (not committed)."""
+        fleet = {"apiVersion": "canaryfleet.dev/v1alpha1", "kind": "Fleet", "metadata": {"name": "e2e"}}
+        self._settings("fleet.yaml", {**fleet, **changes})
 
     def inventory(self, changes: Mapping[str, Any]) -> None:
         """Write the cluster's file, with these fields of its own (not committed)."""

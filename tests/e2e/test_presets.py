@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 import runs
 import yaml
-from app import App
+from app import HERE, App
 from rig import Exporter, wait_until
 from rig.gate import Gate
 from rig.metrics import Prometheus, query, scraped
@@ -182,13 +182,19 @@ def istio(
         histogram(app.exporter, name, ISTIO_BOUNDS, load.milliseconds, per_second, **ours, **codes)
 
 
-def vllm(app: App, pods: str, load: Load, namespace: str = "", renamed: bool = True) -> None:
+def vllm(app: App, pods: str, load: Load, namespace: str = "", renamed: bool = True, **more: str) -> None:
     """What two vLLM pods of a version count; `renamed`: with the names of newer releases."""
     exporter, per_second = app.exporter, load.per_second / 2
     next_token = "inter_token_latency" if renamed else "time_per_output_token"
     cache = "kv_cache_usage_perc" if renamed else "gpu_cache_usage_perc"
     for number, pod in enumerate((f"{pods}-x2v8k", f"{pods}-q9zzz")):
-        labels = {"namespace": namespace or app.namespace, "pod": pod, "model_name": "m", "engine": "0"}
+        labels = {
+            "namespace": namespace or app.namespace,
+            "pod": pod,
+            "model_name": "m",
+            "engine": "0",
+            **more,
+        }
         for reason, share in (
             ("stop", 1 - load.errors),
             ("abort", load.errors / 2),
@@ -274,6 +280,34 @@ def test_every_preset_reads_its_own_version_and_judges_it_right(
     wanted = {f"{name}-{s}": LOADS[s].outcome for name in names for s in LOADS}
     assert runs.until_ended(app, wanted) == wanted
     for situation in ("good", "between", "bad"):
+        for name, (value, tolerance) in expected(LOADS[situation]).items():
+            seen = runs.values(app, f"{name}-{situation}")
+            assert seen[0] == pytest.approx(value, rel=tolerance), (name, situation)
+
+
+@NEWEST
+def test_a_cluster_is_judged_by_its_own_series_in_a_store_that_several_share(
+    make_app: Callable[..., App], make_gate: Callable[..., Gate]
+) -> None:
+    """Another cluster has the same app in the same namespace, with the same pods' hash and revision."""
+    app = make_app(analysis={**ANALYSIS, "metrics": METRICS})
+    app.settings({"metrics": {"labels": {"cluster": "$(cluster.name)"}}})
+    app.release("1.0.0")
+    situations = {"good": "bad", "bad": "good", "missing": "good", "few": "good"}
+    hashes = {situation: f"5d4f6c7b8{index}" for index, situation in enumerate(situations)}
+    for here, there in situations.items():
+        for cluster, load in ((HERE, LOADS[here]), (f"{HERE}-2", LOADS[there])):
+            if load is not LOADS["missing"]:
+                istio(app, hashes[here], load, cluster=cluster)
+                vllm(app, f"chat-{hashes[here]}", load, cluster=cluster)
+    # series that name no cluster are of nobody
+    istio(app, hashes["missing"], LOADS["good"])
+    vllm(app, f"chat-{hashes['missing']}", LOADS["good"])
+    names = runs.deciding(runs.template(app, "steps"))
+    judge(app, make_gate(), hashes)
+    wanted = {f"{name}-{s}": LOADS[s].outcome for name in names for s in situations}
+    assert runs.until_ended(app, wanted) == wanted
+    for situation in ("good", "bad"):
         for name, (value, tolerance) in expected(LOADS[situation]).items():
             seen = runs.values(app, f"{name}-{situation}")
             assert seen[0] == pytest.approx(value, rel=tolerance), (name, situation)

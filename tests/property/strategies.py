@@ -11,6 +11,7 @@ NAMES = ("ap-1", "eu-1", "eu-2", "eu-3.b", "sa-1", "us-1", "us-2", "us-3")
 REGIONS, TIERS = ("ap", "eu", "us"), ("core", "edge")
 IMAGES = tuple(f"registry.example/{name}@sha256:{digit * 64}" for name, digit in (("a", "0"), ("b", "1")))
 BASE_ADDRESS = "http://prometheus.example:9090"
+SERIES_LABELS = ({"cluster": "$(cluster.name)"}, {"env": "prod", "cluster": "eu/$(cluster.name)"}, {})
 
 
 def maybe(strategies: dict[str, SearchStrategy[Any]]) -> SearchStrategy[Data]:
@@ -55,7 +56,8 @@ def _cluster(draw: DrawFn, name: str, *, may_retire: bool) -> Data:
 def fleets() -> SearchStrategy[Data]:
     """Settings of a repository."""
     selector = 'ns="$(namespace)",pod=~"$(rollout)-$(hash)-.+"'
-    metrics = st.fixed_dictionaries({"prometheus": some(BASE_ADDRESS)}, optional={"selector": some(selector)})
+    more = {"selector": some(selector), "labels": some(*SERIES_LABELS)}
+    metrics = st.fixed_dictionaries({"prometheus": some(BASE_ADDRESS)}, optional=more)
     return st.fixed_dictionaries(
         {
             "apiVersion": some(API["apiVersion"]),

@@ -11,6 +11,7 @@ from generated import Data, Generated, objects
 from hypothesis import given
 from strategies import projects
 
+from promql import selectors
 from support import PROPERTY
 
 SELF_JUDGING = {"job", "kayenta"}
@@ -196,6 +197,20 @@ def test_the_thresholds_of_the_spec_decide(generated: Generated) -> None:
         assert set(judged["bad"]) <= {"Failed"}
         undecided = "Inconclusive" if stage in ("steps", "preview") else "Successful"
         assert set(judged["between"]) <= {undecided}
+
+
+@PROPERTY
+@given(projects())
+def test_every_selector_has_the_labels_that_the_fleets_series_have(generated: Generated) -> None:
+    labels = generated.fleet["metrics"].get("labels", {})
+    wanted = {f'{key}="{value}"'.replace("$(cluster.name)", "<cluster>") for key, value in labels.items()}
+    for _, metric, provider, written in metrics(generated):
+        if provider != "prometheus":
+            continue
+        read = selectors(metric["provider"][provider]["query"])
+        own = "psi" if "psi" in written.get("query", "") else None  # which says itself what it reads
+        assert read
+        assert all(one.metric == own or set(one.matchers) >= wanted for one in read)
 
 
 @PROPERTY

@@ -1,5 +1,6 @@
 """The repository's own settings: `fleet.yaml`."""
 
+import re
 from typing import Annotated, Literal
 
 from msgspec import Meta, field
@@ -18,6 +19,14 @@ from canaryfleet.models.base import (
 
 EventKind = Literal["start", "hold", "fail", "done"]
 Variable = Annotated[str, Meta(pattern=f"^[A-Za-z_][A-Za-z0-9_]*{END}", max_length=100)]
+# A name as PromQL writes it without quotes, but not the metric's own; a value that nothing in it can end:
+# no quote, backslash or line, no `{{` of the controller's, and of `$(…)` only what a frozen query can hold.
+SeriesLabel = Annotated[str, Meta(pattern=f"^(?!__name__$)[A-Za-z_][A-Za-z0-9_]*{END}", max_length=100)]
+SeriesValue = Annotated[
+    str,
+    Meta(pattern=rf'^([^"\\{{}}$\x00-\x1f\x7f]|\$\(cluster\.name\))+{END}', max_length=200),
+]
+QUOTED = re.compile(r'"(\\.|[^"\\])*"|\'(\\.|[^\'\\])*\'|`[^`]*`')
 DEFAULT_SELECTOR = 'namespace="$(namespace)",pod=~"$(rollout)-$(hash)-[a-z0-9]+"'
 
 
@@ -93,6 +102,19 @@ class Metrics(Addresses, frozen=True, kw_only=True):
             description="Labels that pick one version's series in `$(selector)`; `$(hash)` is its pod-template hash."
         ),
     ] = DEFAULT_SELECTOR
+    labels: Annotated[
+        dict[SeriesLabel, SeriesValue],
+        Meta(
+            description="Labels that every series has where several clusters write to one store (Thanos, Mimir, a "
+            "federation), for every preset and `$(selector)`; a value may use `$(cluster.name)`.",
+            examples=[{"cluster": "$(cluster.name)"}],
+        ),
+    ] = {}
+
+    def __post_init__(self) -> None:
+        # VictoriaMetrics takes `{a="1" or b="2"}`: what is added would be of one alternative alone
+        if self.labels and re.search(r"\bor\b", QUOTED.sub("", self.selector), re.IGNORECASE):
+            raise ValueError("`labels` can't be added to a `selector` with `or`: write them into both sides")
 
 
 class Fleet(Model, frozen=True, kw_only=True):

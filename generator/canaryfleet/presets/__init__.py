@@ -1,7 +1,8 @@
 """Ready metrics: small declarative data, one file for each stack, named `<stack>/<preset>`.
 
 Placeholders: `$(selector)` picks one version's pods, `$(window)` is the time looked at,
-`$(quantile)`, `$(errors)` (by protocol), and the file's own fragments and parameters.
+`$(quantile)`, `$(errors)` (by protocol), and the file's own fragments and parameters. Every selector of
+series begins with the fleet's labels: `$(selector)` has them, others begin with `$(labels)`.
 """
 
 import pkgutil
