@@ -83,6 +83,8 @@ OWN: dict[str, str] = {
     "CF141": "a window that never opens, or an unknown time zone",
     "CF142": "a namespace or selector that would change",
     "CF143": "one object made by two apps",
+    "CF144": "a metric that does not say of which cluster, in a store that several clusters share",
+    "CF145": "a query without the labels that the fleet's series have",
     "CF160": "a kustomization that canaryfleet did not write",
     "CF161": "an object from two resources of one overlay",
     "CF162": "a patch that finds nothing to change",

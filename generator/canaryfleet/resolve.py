@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from canaryfleet import metrics, waves
+from canaryfleet import metrics, stores, waves
 from canaryfleet.engines import argo_rollouts
 from canaryfleet.engines.argo_rollouts.validate import malformed
 from canaryfleet.errors import WARNING, Issue
@@ -93,7 +93,8 @@ def resolve(inputs: Inputs) -> Resolved:
     resolved = metrics.resolve(spec.analysis, context)
     issues += _below("analysis", resolved.issues)
     issues += _bake_issues(spec, resolved.measures)
-    issues += _live_issues(inputs, workload.bounds, resolved.measures)
+    everywhere = _everywhere(inputs, workload.bounds)
+    issues += _live_issues(everywhere, resolved.measures)
     pods = _pods(inputs, workload, [name for names in members.values() for name in names])
     issues += pods.issues
     if any(issue.severity != WARNING for issue in issues):
@@ -102,7 +103,8 @@ def resolve(inputs: Inputs) -> Resolved:
     taken = "|".join(name for name in context.services.split("|") if not name.endswith("-preview"))
     requests = metrics.requests(context._replace(services=taken))
     plan = Plan(inputs, workload, resolved.measures, members, pods, requests)
-    return Resolved(plan, tuple(issues))
+    addresses = {name: everywhere[name].address for name in pods.by_cluster}
+    return Resolved(plan, (*issues, *_store_issues(plan, context.matchers, stores.shared(addresses))))
 
 
 def _base_warnings(inputs: Inputs, workload: Workload) -> Iterator[Issue]:
@@ -270,11 +272,15 @@ def _bake_issues(spec: Canary, measures: Sequence[metrics.Measure]) -> Iterable[
                 )
 
 
-def _live_issues(inputs: Inputs, bounds: Bounds, measures: Sequence[metrics.Measure]) -> Iterable[Issue]:
+def _everywhere(inputs: Inputs, bounds: Bounds) -> dict[str, Live]:
+    """The live settings of every cluster of the fleet."""
     settings = Settings(inputs.spec, bounds, inputs.fleet)
+    return {name: resolve_live(settings, cluster) for name, cluster in sorted(inputs.clusters.items())}
+
+
+def _live_issues(everywhere: Mapping[str, Live], measures: Sequence[metrics.Measure]) -> Iterable[Issue]:
     prometheus = any(measure.provider == "prometheus" for measure in measures)
-    for name, cluster in sorted(inputs.clusters.items()):
-        live = resolve_live(settings, cluster)
+    for name, live in everywhere.items():
         for variable in sorted(unresolved(live)):
             yield Issue(
                 ("exposure",),
@@ -308,6 +314,50 @@ def _live_issues(inputs: Inputs, bounds: Bounds, measures: Sequence[metrics.Meas
                 f"on {name} the autoscaler's bounds are {live.minimum} to {live.maximum}",
                 "the minimum must not exceed the maximum",
             )
+
+
+# What the queries of a measure are to it; the share is what its bake waits for.
+ASKED = {
+    "query": "its query",
+    "samples": "the samples behind it",
+    "share": "the share of requests in its bake",
+}
+SHOWN = 4
+
+
+def _store_issues(plan: Plan, labels: str, shared: Sequence[stores.Store]) -> Iterator[Issue]:
+    """Queries that take another cluster's series for their own: service, namespace and pod digest are the same."""
+    bakes = any(duration(wave.minSuccessTime) for wave in plan.inputs.spec.waves_in_force())
+    for index, measure in enumerate(plan.measures):
+        asked = metrics.asked(measure, plan.requests if bakes and metrics.BAKE in measure.during else "")
+        alike = [name for name, text in asked.items() if not metrics.of_one_cluster(text)]
+        if alike and shared:
+            yield _mixed(index, measure.name, [ASKED[name] for name in alike], shared[0])
+            continue
+        for name in alike:
+            if labels not in asked[name]:
+                yield Issue(
+                    ("analysis", "metrics", index, name),
+                    "CF145",
+                    f"{ASKED[name]} asks without the labels that the fleet's series have: {labels}",
+                    "use `$(selector)`, which has them, or `$(cluster.name)`",
+                    WARNING,
+                )
+
+
+def _mixed(index: int, metric: str, queries: Sequence[str], store: stores.Store) -> Issue:
+    names = store.clusters
+    shown = f"{', '.join(names[:SHOWN])}{', …' if len(names) > SHOWN else ''}"
+    return Issue(
+        ("analysis", "metrics", index),
+        "CF144",
+        f"{metric} would judge a cluster by the others' requests too: {len(names)} clusters ({shown}) ask "
+        f"{store.address}, and {' and '.join(queries)} can't tell them apart",
+        "name the label that can in fleet.yaml, `metrics: {labels: {cluster: $(cluster.name)}}`, and use `$(selector)` "
+        "or `$(cluster.name)` in queries of your own; if each cluster has a server of that name for itself, write "
+        "NAME.NAMESPACE.svc",
+        WARNING,
+    )
 
 
 def _unroutable(cluster: str, live: Live) -> Iterator[Issue]:
