@@ -12,6 +12,7 @@ from canaryfleet.engines.argo_rollouts import Identity, Rendered, held
 from canaryfleet.errors import Issue
 from canaryfleet.live import frozen_part
 from canaryfleet.models.base import API_VERSION
+from canaryfleet.models.fleet import Metrics
 from canaryfleet.models.release import (
     LiveShape,
     Release,
@@ -94,9 +95,12 @@ def release_digest(inputs: Inputs) -> str:
 
 def _asked(inputs: Inputs) -> dict[str, Any]:
     """What of the fleet's settings stands in the queries of a release; a fleet that says nothing adds nothing."""
-    labels = inputs.fleet.metrics.labels
-    asks = any(metric.provider is None for metric in inputs.spec.analysis.metrics)
-    return {"metrics": {"labels": labels}} if asks and labels else {}
+    said, unsaid = inputs.fleet.metrics, Metrics()
+    if all(metric.provider is not None for metric in inputs.spec.analysis.metrics):
+        return {}
+    labels = {"labels": said.labels} if said.labels != unsaid.labels else {}
+    selector = {"selector": said.selector} if said.selector != unsaid.selector else {}
+    return {"metrics": labels | selector} if labels or selector else {}
 
 
 def _in_order(part: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import pytest
 from series import ALL, BOUNDS, COMPARED, LABELS, OWN, queries, say, spec
 
 from canaryfleet.errors import ERROR, Finding, Problems
+from canaryfleet.models.fleet import DEFAULT_SELECTOR
 from promql import Selector, selectors
 from support import Project
 
@@ -92,6 +93,15 @@ def test_labels_are_of_the_release(project: Project) -> None:
     assert ids["none"] == ids["empty"]
     assert ids["two"] == ids["turned"]
     assert len(set(ids.values())) == 4
+
+
+def test_a_selector_is_of_the_release(project: Project) -> None:
+    ids = set()
+    for selector in (DEFAULT_SELECTOR, 'pod="$(hash)"', 'exported_pod="$(hash)"'):
+        for said in ({"selector": selector}, {} if selector == DEFAULT_SELECTOR else {"selector": selector}):
+            say(project, spec(*ALL), LABELS, **said)
+            ids.add(project.know().frozen["chat"].release.id)
+    assert len(ids) == 3
 
 
 def test_labels_make_no_release_of_an_app_that_asks_no_prometheus(project: Project) -> None:
