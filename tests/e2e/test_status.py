@@ -127,16 +127,17 @@ def test_a_cluster_reports_itself_to_readers_that_can_not_reach_it(
     app.until_healthy()
     straight = status(app)
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", tmp_path / "key"], check=True)
-    app.inventory({"access": {"pushed": {"keys": [(tmp_path / "key.pub").read_text().strip()]}}})
+    pushed = {"keys": [(tmp_path / "key.pub").read_text().strip()]}
+    app.inventory({"access": {"pushed": pushed}, "uid": straight.row["verdict"]["evidence"]["identity"]})
     app.git("init", "-q", "--bare", str(tmp_path / "shared.git"))
     app.git("remote", "add", "origin", str(tmp_path / "shared.git"))
     assert status(app).verdict == ("Unknown", "Missing")
     words = ("report", HERE, "--key", str(tmp_path / "key"), "--context", app.member.name)
     done = run(app, *words)
     assert (done.stderr, done.stdout) == ("", f"1 apps of {HERE} pushed to refs/canaryfleet/status/{HERE}\n")
-    pushed = status(app)
-    assert pushed.row["verdict"] == straight.row["verdict"]
-    assert pushed.row["source"] == "pushed"
+    told = status(app)
+    assert told.row["verdict"] == straight.row["verdict"]
+    assert told.row["source"] == "pushed"
 
 
 def test_a_cluster_that_does_not_answer_says_so(make_app: Callable[..., App]) -> None:
