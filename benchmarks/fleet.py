@@ -13,6 +13,7 @@ import sys
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
+from uuid import NAMESPACE_DNS, uuid5
 
 from canaryfleet import files
 from canaryfleet.emit import emit
@@ -123,6 +124,7 @@ resources: {{nvidia.com/gpu: {8 + number % 7 * 8}}}
 variables: {{domain: {name}.acme.example}}
 metrics: {{prometheus: "http://thanos-query.{name}.acme.example:9090"}}
 access: {{context: {name}}}
+uid: {uuid5(NAMESPACE_DNS, name)}
 """
 
 

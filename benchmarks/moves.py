@@ -96,14 +96,17 @@ def _observed(ground: Ground) -> Iterator[Seen]:
         if kind not in kinds:
             built = tuple(builder.build(overlay_folder(APP, name)))
             given = Event(COMMITTED + SETTLED, "apply", built)
-            source = Simulation([Script(name, APP, plan.apps[APP].namespace, [given])], lambda: NOW)
+            script = Script(name, APP, plan.apps[APP].namespace, [given], uid=target.cluster.uid)
+            source = Simulation([script], lambda: NOW)
             (sighting,) = source.look([target], timeout=10)
             (seen,) = status.seen(plan, sighting)
             kinds[kind] = seen.observation
         one = kinds[kind]
         runs = tuple(replace(run, cluster=name) for run in one.runs)
         expected = status.expected(plan, plan.apps[APP], name)
-        yield Seen(Seat(APP, name), replace(one, cluster=name, runs=runs), expected)
+        yield Seen(
+            Seat(APP, name), replace(one, cluster=name, identity=target.cluster.uid, runs=runs), expected
+        )
 
 
 if __name__ == "__main__":

@@ -99,7 +99,7 @@ def simulate(root: str) -> None:
     for app in found.apps.values():
         for name in app.pointers:
             given = Event(now - timedelta(hours=3), "apply", builder.build(overlay_folder(app.name, name)))
-            scripts.append(Script(name, app.name, app.namespace, [given]))
+            scripts.append(Script(name, app.name, app.namespace, [given], uid=found.clusters[name].uid))
     print(view.text(status.read(found, Simulation(scripts, lambda: now), 10), sys.stdout))
 
 

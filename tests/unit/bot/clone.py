@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from canaryfleet import landing, overlay, repo, situation
-from canaryfleet.engines.argo_rollouts.simulate import Behaviour, Script
+from canaryfleet.engines.argo_rollouts.simulate import Behaviour
 from canaryfleet.files import Tree
 from canaryfleet.landing import Landing
 from canaryfleet.models.decision import Situation
@@ -37,8 +37,6 @@ class Clone:
         for name in ("fleet.yaml", "specs", "clusters", "overlays") if example else ():
             copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
             copy(ROOT / name, root / name)
-        for path in root.glob("clusters/*.yaml"):
-            path.write_text(f"{path.read_text()}uid: {Script(path.stem, '', '').identity}\n")
 
     def _behave(self, release: Release, cluster: str) -> Behaviour:
         return self.behaviours.get((release.id, cluster), GOOD)

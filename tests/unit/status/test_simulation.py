@@ -20,7 +20,8 @@ PLAN = status.plan(TREE, ["assistant"])
 def script(cluster: str, ago: timedelta, *troubles: Trouble) -> Script:
     """A cluster that was given what Git says some time ago."""
     given = Builder(TREE.read).build(overlay_folder("assistant", cluster))
-    return Script(cluster, "assistant", "inference", [Event(NOW - ago, "apply", given)], troubles=troubles)
+    event, uid = Event(NOW - ago, "apply", given), PLAN.clusters[cluster].uid
+    return Script(cluster, "assistant", "inference", [event], troubles=troubles, uid=uid)
 
 
 def test_each_cluster_is_seen_as_its_script_has_it() -> None:
@@ -32,9 +33,7 @@ def test_each_cluster_is_seen_as_its_script_has_it() -> None:
     )
     found = status.read(PLAN, Simulation(scripts, lambda: NOW), 1)
     said = {item.cluster: (item.kind, item.reason) for item in board.verdicts(found)}
-    assert said.pop("ap-east-1a") == ("Unknown", "NoIdentity"), (
-        "the first release, and the cluster's file has no uid"
-    )
+    assert said.pop("ap-east-1a") == ("Verified", "FirstDeployment")
     assert said.pop("us-east-1a")[0] == "Progressing"
     assert said.pop("us-west-2a") == ("Unknown", "Timeout")
     assert set(said.values()) == {("Progressing", "NotThere")}
