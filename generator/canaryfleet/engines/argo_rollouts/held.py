@@ -53,9 +53,12 @@ def _plain(value: Any, name: str = "") -> Any:
 def _said(value: Raw, name: str) -> Iterator[tuple[str, Any]]:
     for key, item in value.items():
         plain = _amount(item) if name in AMOUNTS or key in AMOUNT else _plain(item, key)
-        default = isinstance(plain, str) and not DEFAULTS.isdisjoint({("", key, plain), (name, key, plain)})
-        if plain and not default:
+        if plain and not (isinstance(plain, str) and _default(name, key, plain)):
             yield key, plain
+
+
+def _default(name: str, key: str, text: str) -> bool:
+    return ("", key, text) in DEFAULTS or (name, key, text) in DEFAULTS
 
 
 def _amount(value: Any) -> Any:

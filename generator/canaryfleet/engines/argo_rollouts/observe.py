@@ -101,7 +101,10 @@ def trim(look: Look) -> Look:
 
 
 def digests(look: Look) -> dict[str, str]:
-    """Digests of the Rollout's templates and of what each run measures: of the raw answers, or as they were kept."""
+    """Digests of the Rollout's template (of another one too) and of what each run measures.
+
+    Of the raw answers, or as they were kept.
+    """
     if look.digests:
         return look.digests
     try:
@@ -111,9 +114,11 @@ def digests(look: Look) -> dict[str, str]:
 
 
 def _digests(answers: Mapping[str, Raw]) -> Iterator[tuple[str, str]]:
-    for name in ("rollout", "rolloutAgain"):
-        if "spec" in answers[name]:
-            yield name, held.content(answers[name]["spec"]["template"])
+    first, again = (answers[name].get("spec", {}).get("template", {}) for name in ("rollout", "rolloutAgain"))
+    if first:
+        yield "rollout", held.content(first)
+    if again != first:
+        yield "rolloutAgain", held.content(again)
     for run in answers["analysisRuns"]["items"]:
         window = held.given_window(run["spec"].get("args", ()))
         yield f"analysisRuns/{run['metadata']['name']}", held.measures(run["spec"], window)
@@ -150,7 +155,7 @@ def _seen(sighting: Sighting, subject: Subject) -> tuple[Live, tuple[Run, ...], 
     look = _look(sighting, subject)
     rollout, again = _one(look, "rollout"), _one(look, "rolloutAgain")
     known = digests(look)
-    if rollout != again or known.get("rollout") != known.get("rolloutAgain"):
+    if rollout != again or "rolloutAgain" in known:
         raise _Unusable("Moved", "the Rollout changed while it was read")
     if rollout is None:
         return None
