@@ -443,6 +443,32 @@ def check_order(world: World, index: int, commit: Commit, move: Move, reading: S
         assert len(failed) <= allowed(wave.maxFailures, len(wave.members)), f"went on after {failed} failed"
 
 
+def check_blind(world: World, index: int, commit: Commit, move: Move, reading: Situation) -> None:
+    """Invariant 3: where nobody before a wave has ever proven a release, a person wanted it, a cluster at a time."""
+    given, mine = waves_of(world, commit, move)
+    before = [name for wave in given.waves[: mine or 0] for name in wave.members]
+    among = [*before, *(given.waves[mine].members if mine is not None else ())]
+    if not before or any(_ever(world, index, name, given.id, reading) for name in among):
+        return
+    alone = [other for other in commit.merged.moves if other.to == given.id and is_forward(commit, other)]
+    assert len(alone) == 1, f"{len(alone)} clusters got {given.id} at once, and nobody has proven it"
+    assert commit.merged.by != "bot" or commit.merged.approvedBy, (
+        f"{move.cluster} got {given.id}, and nobody has proven or approved it"
+    )
+
+
+def _ever(world: World, index: int, name: str, id: str, reading: Situation) -> bool:
+    """True if a reading or a commit since it was last ended saw a release proven on a cluster."""
+    ends = [n for n, c in enumerate(world.commits[:index]) if id in c.merged.ends]
+    proofs = [
+        p
+        for c in world.commits[(ends[-1] + 1 if ends else 0) : index]
+        for p in c.merged.proofs
+        if (p.cluster, p.release, p.kind) == (name, id, "Verified") and p.basis != "Reverted"
+    ]
+    return bool(proofs) or witnessed(world, index, name, id, reading)
+
+
 def excused_in(reading: Situation) -> set[str]:
     """Who is excused or leaves."""
     entries = reading.promotion.excused if reading.promotion else ()
@@ -544,7 +570,13 @@ def check_approval(world: World, index: int, commit: Commit, move: Move, reading
     assert approved, f"{move.cluster} got {given.id} without an approval of wave {wave}"
 
 
-FORWARD: tuple[Callable[..., None], ...] = (check_order, check_limits, check_people, check_approval)
+FORWARD: tuple[Callable[..., None], ...] = (
+    check_order,
+    check_blind,
+    check_limits,
+    check_people,
+    check_approval,
+)
 
 
 def check_commit(world: World, index: int) -> None:

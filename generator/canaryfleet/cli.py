@@ -370,7 +370,11 @@ def _overrule(command: str, description: str) -> Callable[[list[str]], int]:
         if command in ("resume", "unbar") or getattr(options, "end", False):
             changes = overrule.end(tree, command, vars(options))
         else:
-            changes = overrule.begin(tree, command, vars(options), datetime.now(UTC))
+            now = datetime.now(UTC)
+            changes = overrule.begin(tree, command, vars(options), now)
+            if command == "excuse":
+                left = overrule.last_witness(tree, options.app, options.cluster, now)
+                output.findings_text(left, sys.stderr)
         (path,) = files.apply(tree.root, changes)
         if options.output == "json":
             output.print_json({"changed": path})

@@ -106,5 +106,6 @@ OWN: dict[str, str] = {
     "CF185": "a number that is no open pull request",
     "CF186": "nobody could be told",
     "CF187": "a hold, bar or excuse about nothing, or that is there already, or is not",
+    "CF188": "an excuse that leaves nobody in a wave to prove anything",
 }
 CODES: dict[str, str] = OWN | ENGINE

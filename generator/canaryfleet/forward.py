@@ -169,9 +169,25 @@ def _forward(
     )
     where = f"wave {wave.name}" if wave else "no wave of it"
     what = f"{names(sorted(pointers))} of {where} get {release.id}"
-    asks = wave is not None and _needs_approval(facts, release, wave)
     because = reason(why[1], what, sorted(pointers))
-    return Proposal(why[0], (because,), moves, release.id, wave.name if wave else None, asks=asks)
+    blind = _blind(facts, release, wave) if wave else ()
+    asks = wave is not None and (bool(blind) or _needs_approval(facts, release, wave))
+    return Proposal(why[0], (because, *blind), moves, release.id, wave.name if wave else None, asks=asks)
+
+
+def _blind(facts: Facts, release: ReleaseFacts, wave: ReleaseWave) -> tuple[Reason, ...]:
+    """Why a person is asked for a wave that would begin without evidence: of each batch, for none is one for the next."""
+    state = limits.state(facts, release)
+    if not pointing.is_blind(state, wave):
+        return ()
+    before = release.waves[: release.waves.index(wave)]
+    excused = pointing.excused_now(facts.situation.promotion, state.retiring, facts.situation.now)
+    out = tuple(name for item in before for name in item.members if name in excused)
+    what = (
+        f"nobody has proven {release.id} in the waves before {wave.name}: excused or retiring: {names(out)}"
+    )
+    remedy = "approve it to go on without evidence, one cluster at a time; or wait for one of them again (`canaryfleet excuse --end`)"
+    return (Reason(code="no-evidence", message=what, remedy=remedy, clusters=out),)
 
 
 def _taken(

@@ -151,8 +151,8 @@ def _forward(
         yield from () if done else pointing.earlier(after, wave)
         yield from pointing.failures(after, wave)
         under_way = [name for name in wave.members if pointing.is_under_way(after, name)]
-        if len(under_way) > pointing.limit(wave):
-            said = f"{len(under_way)} clusters of wave {wave.name} would be under way, and maxConcurrency allows {pointing.limit(wave)}"
+        if len(under_way) > pointing.room_of(after, wave):
+            said = f"{len(under_way)} clusters of wave {wave.name} would be under way, and {pointing.allows(after, wave)}"
             yield _reason("max-concurrency", said, tuple(under_way))
     for name in clusters:
         reason = too_much(facts, release, name)
@@ -188,6 +188,7 @@ def state(facts: Facts, release: ReleaseFacts, pointers: Mapping[str, Pointer] |
         now=situation.now,
         failed={name for name in facts.waves[release.id] if standing.failed(facts, name, release.id)},
         retiring=standing.retiring(situation),
+        witnesses={name for name in facts.waves[release.id] if standing.has_proven(facts, name, release.id)},
     )
 
 

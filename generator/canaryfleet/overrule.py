@@ -10,10 +10,10 @@ from typing import Any, NamedTuple
 
 from msgspec import convert
 
-from canaryfleet import edit, git, repo, schedule
+from canaryfleet import edit, git, pointing, repo, schedule
 from canaryfleet.content import promotion_path
 from canaryfleet.edit import Entry, Key
-from canaryfleet.errors import Place, Problems, UsageError, problem
+from canaryfleet.errors import WARNING, Finding, Place, Problems, UsageError, problem
 from canaryfleet.files import Changes, Tree
 from canaryfleet.models.base import API_VERSION, Instant, Metadata
 from canaryfleet.models.promotion import Bar, Excuse, HoldEntry, Promotion
@@ -111,6 +111,35 @@ def excuse(tree: Tree, app: str, note: Note, cluster: str) -> Changes:
             raise desk.refused(f"{cluster} is excused since {entry.since} by {entry.by}: {entry.why}")
     made = Excuse(cluster=cluster, by=note.by, since=note.since, until=note.until, why=note.why)
     return desk.add("excused", made)
+
+
+def last_witness(tree: Tree, app: str, cluster: str, now: datetime) -> list[Finding]:
+    """Warnings about the waves in which nobody is left to prove anything when a cluster is excused too."""
+    retiring = {name for name, item in repo.read_clusters(tree, []).items() if item.lifecycle == "retiring"}
+    out = pointing.excused_now(repo.promotion(tree, app), retiring, now)
+    try:
+        releases = known_releases(tree, app)
+    except Problems:  # an excuse works when little else does
+        releases = []
+    left: dict[str, None] = {}
+    for release in releases:
+        for wave in release.waves:
+            if cluster in wave.members and set(wave.members) - {cluster} <= out:
+                left[wave.name] = None
+    what = "without {} nobody of wave {} is left to prove a release: the wave after it asks a person, and begins with one cluster"
+    remedy = "excuse it only if that is meant; `canaryfleet excuse --end` takes it back"
+    return [
+        Finding(Place(promotion_path(app)), "CF188", what.format(cluster, wave), remedy, WARNING)
+        for wave in left
+    ]
+
+
+def known_releases(tree: Tree, app: str) -> list[Release]:
+    """The candidate, and every release that a cluster has or falls back to."""
+    releases = dict(repo.load_app(tree, app).releases)
+    if candidate := repo.candidate(tree, app):
+        releases[candidate] = repo.release(tree, app, candidate)
+    return list(releases.values())
 
 
 def count_on(tree: Tree, app: str, cluster: str) -> Changes:
@@ -214,9 +243,7 @@ class _Desk:
         """It has to be a wave of the candidate, or of a release that a cluster has."""
         if name is None:
             return
-        releases = list(repo.load_app(self._tree, self._app).releases.values())
-        if candidate := repo.candidate(self._tree, self._app):
-            releases.append(repo.release(self._tree, self._app, candidate))
+        releases = known_releases(self._tree, self._app)
         self._check("wave", name, {wave.name for release in releases for wave in release.waves})
 
     def _check(self, what: str, name: str | None, known: Iterable[str]) -> None:

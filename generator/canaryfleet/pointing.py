@@ -41,6 +41,8 @@ class State(NamedTuple):
     """Clusters that can't be given the release now, and why."""
     proposed: Collection[str] = ()
     """Clusters of a batch that is proposed already: it stays as it is while the limits allow it."""
+    witnesses: Collection[str] = ()
+    """Clusters that have proven the release at some time, also those that nobody waits for any more."""
 
 
 class Move(NamedTuple):
@@ -81,11 +83,9 @@ def batch(state: State, wave: ReleaseWave, among: Sequence[str]) -> Batch:
     reasons = [*stops(state, wave), *earlier(state, wave), *failures(state, wave)]
     free = [name for name in among if name not in state.passed]
     under_way = [name for name in wave.members if is_under_way(state, name)]
-    room = limit(wave) - len(under_way)
+    room = room_of(state, wave) - len(under_way)
     if free and room <= 0:
-        message = (
-            f"{len(under_way)} of wave {wave.name} are under way, and maxConcurrency allows {limit(wave)}"
-        )
+        message = f"{len(under_way)} of wave {wave.name} are under way, and {allows(state, wave)}"
         reasons.append(
             Reason(code="max-concurrency", message=message, remedy="wait for them", clusters=tuple(under_way))
         )
@@ -172,6 +172,35 @@ def earlier(state: State, wave: ReleaseWave) -> list[Reason]:
     """Why earlier waves are not complete."""
     before = state.release.waves[: state.release.waves.index(wave)] if wave in state.release.waves else ()
     return [reason for item in before if (reason := incomplete(state, item))]
+
+
+def is_blind(state: State, wave: ReleaseWave) -> bool:
+    """True if a wave has others before it, and nobody in it or in these has ever proven the release.
+
+    Excused and retiring clusters complete a wave without evidence. So what comes after goes on without any: that
+    is a person's to want, a cluster at a time, until there is some.
+    """
+    if wave not in state.release.waves:
+        return False
+    upto = state.release.waves[: state.release.waves.index(wave) + 1]
+    before = [name for item in upto[:-1] for name in item.members]
+    return bool(before) and not any(_witnesses(state, name) for name in (*before, *wave.members))
+
+
+def _witnesses(state: State, cluster: str) -> bool:
+    return cluster in state.witnesses or (_has(state, cluster) and cluster in state.verified)
+
+
+def room_of(state: State, wave: ReleaseWave) -> int:
+    """How many clusters of a wave may be under way at once."""
+    return 1 if is_blind(state, wave) else limit(wave)
+
+
+def allows(state: State, wave: ReleaseWave) -> str:
+    """What allows so many at once, in words."""
+    if is_blind(state, wave):
+        return "one may be until somebody has proven it"
+    return f"maxConcurrency allows {limit(wave)}"
 
 
 def failures(state: State, wave: ReleaseWave) -> list[Reason]:

@@ -130,6 +130,21 @@ def _recorded_here(facts: Facts, cluster: str, release: str) -> bool:
     return found.place > max(placed.place if placed else -1, facts.ended.get(release, -1))
 
 
+def has_proven(facts: Facts, cluster: str, release: str) -> bool:
+    """True if a release was proven on a cluster, whatever that has by now, and did not fail there since.
+
+    Unlike `proven_before` it takes no annotation for a proof: it is to let others have the release.
+    """
+    found = facts.recorded.get((release, cluster))
+    known = (
+        found is not None
+        and found.proof.kind == "Verified"
+        and found.proof.basis not in (None, "Reverted")
+        and found.place > facts.ended.get(release, -1)
+    )
+    return (known or verified(facts, cluster, release)) and not failed(facts, cluster, release)
+
+
 def failed(facts: Facts, cluster: str, release: str) -> bool:
     """True if a release failed on a cluster, also if it went back since; the latest evidence decides."""
     pointer = facts.pointers.get(cluster)
@@ -215,7 +230,7 @@ def is_done(facts: Facts, release: ReleaseFacts) -> bool:
         proven = [name for name in counted if proven_before(facts, name, release.id)]
         if len(proven) < max(len(counted) - limit_of_failures(wave), min(1, len(counted))):
             return False
-    return any(wave.members for wave in release.waves)
+    return any(has_proven(facts, name, release.id) for wave in release.waves for name in wave.members)
 
 
 def retiring(situation: Situation) -> set[str]:

@@ -109,6 +109,31 @@ def test_a_cluster_is_excused_and_counted_on_again(story: Story, run: Callable[.
     assert promotion(story).excused == ()
 
 
+def test_who_excuses_the_last_that_could_prove_anything_is_warned(
+    story: Story, run: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("excuse", APP, "two", *WHY) == 0
+    assert "CF188" not in capsys.readouterr().err
+    for name, wave in (("one", "first"), ("three", "rest")):
+        assert run("excuse", APP, name, *WHY) == 0
+        assert f"CF188: without {name} nobody of wave {wave} is left" in capsys.readouterr().err
+
+
+def test_a_pilot_that_is_excused_lets_nothing_begin_unasked(story: Story, run: Callable[..., int]) -> None:
+    assert run("excuse", APP, "one", *WHY) == 0
+    story.commit("excuse")
+    for _ in range(2):
+        decision = story.turn().outcome.decision
+        assert decision is not None
+        assert not decision.ready
+        assert set(story.versions().values()) == {"1.0.0"}
+    story.approve()
+    story.turn()
+    assert sorted(story.versions().values()) == ["1.0.0", "1.0.0", "1.1.0"]
+    story.turn()
+    assert story.versions() == {"one": "1.0.0", "two": "1.1.0", "three": "1.1.0"}
+
+
 def test_what_people_have_written_stays(story: Story, run: Callable[..., int]) -> None:
     path = story.people / "overlays" / APP / "promotion.yaml"
     path.write_text(

@@ -82,7 +82,7 @@ def test_proof_on_another_release_is_no_proof() -> None:
 
 def test_an_excused_cluster_is_not_waited_for() -> None:
     excused = promotion(excused=(Excuse(cluster="p", by="ann", since=EARLY, why="it burns"),))
-    assert move(state(promotion=excused), "rest").pointers
+    assert len(move(state(promotion=excused), "rest").pointers) == 1  # the first that could prove it
     assert not move(state(promotion=excused), "pilot").pointers
 
 

@@ -184,7 +184,7 @@ Code = Literal[
     "promotion-unreadable", "paused", "frozen", "held", "window-closed", "barred",
     "no-candidate", "no-release", "no-wave", "persons-pointer", "breaks-limit",
     # evidence
-    "wave-incomplete", "under-way", "inconclusive", "unknown", "failed", "overdue", "not-at-rest",
+    "wave-incomplete", "under-way", "inconclusive", "unknown", "failed", "overdue", "not-at-rest", "no-evidence",
     # limits
     "max-concurrency", "max-failures", "max-canaries", "capacity", "unknown-to-release",
     "to-nothing", "other-fallback", "still-needed", "pointer-removed", "has-all",

@@ -241,10 +241,71 @@ def test_windows_are_meant_by_the_clock_on_the_wall(now: str, open: bool) -> Non
 def test_an_excused_cluster_is_not_waited_for_and_catches_up_last() -> None:
     excused = promotion(excused=(Excuse(cluster="p", **SINCE),))
     first = decide(situation(promotion=excused))
-    assert (first.wave, moved(first)) == ("rest", all_to(NEW.id, *REST))
+    assert (first.wave, moved(first)) == ("rest", all_to(NEW.id, "a"))
     assert moved(decide(situation(given="a+ b+ c+ d", promotion=excused))) == {}
     last = decide(situation(given="a+ b+ c+ d+", promotion=excused))
     assert (last.kind, moved(last), codes(last)) == ("Advance", all_to(NEW.id, "p"), {"catches-up"})
+
+
+def without_pilot(out: str, given: str = "", **more: Any) -> Situation:
+    """The only cluster of the first wave is excused, or has left."""
+    now = situation(given=given, **more)
+    if out == "excused":
+        return replace(now, promotion=promotion(excused=(Excuse(cluster="p", **SINCE),)))
+    sites = {**now.sites, "p": Site(lifecycle="retiring")}
+    return replace(now, sites=sites, pointers={n: p for n, p in now.pointers.items() if n != "p"})
+
+
+@pytest.mark.parametrize("out", ["excused", "gone"])
+def test_without_any_evidence_a_person_is_asked_for_each_cluster(out: str) -> None:
+    asked = decide(without_pilot(out))
+    assert (asked.kind, asked.ready, moved(asked)) == ("Start", False, all_to(NEW.id, "a"))
+    assert {"no-evidence", "approval-missing"} <= codes(asked)
+    (why,) = (item for item in asked.reasons if item.code == "no-evidence")
+    assert (why.clusters, "excused or retiring: p" in why.message) == (PILOT, True)
+    open_ = Request(
+        number=7, branch="b", key=asked.key, head="h", state="open", kind="Start", release=NEW.id, wave="rest",
+        moves=asked.moves, reviews=(Review(by="ann", state="approved", head="h"),),
+    )  # fmt: skip
+    assert decide(without_pilot(out, requests=(open_,))).ready
+
+
+@pytest.mark.parametrize("out", ["excused", "gone"])
+def test_one_that_was_begun_without_evidence_has_to_prove_it_before_others_get_it(out: str) -> None:
+    waits = decide(without_pilot(out, "a"))
+    assert (waits.kind, moved(waits)) == ("Hold", {})
+    on = decide(without_pilot(out, "a+"))
+    assert (on.ready, moved(on)) == (True, all_to(NEW.id, "b", "c", "d"))
+
+
+def test_an_approval_without_evidence_is_of_one_cluster_alone() -> None:
+    """It went back after its deadline: the next is asked for anew."""
+    now = without_pilot("excused", "a")
+    (given,) = now.history
+    given = replace(given, approvedBy=("ann",))
+    back = merged(Move(cluster="a", from_=NEW.id, to=OLD.id), kind="Rollback", at=NOW)
+    pointers = {**now.pointers, "a": Pointed(release=OLD.id)}
+    decision = decide(replace(now, history=(given, back), pointers=pointers))
+    assert (decision.ready, "no-evidence" in codes(decision)) == (False, True)
+
+
+def test_the_proof_of_a_cluster_that_is_excused_later_stays_one() -> None:
+    now = without_pilot("excused", "p+")
+    assert (decide(now).ready, moved(decide(now))) == (True, all_to(NEW.id, *REST))
+    seen = merged(proofs=(proof("p", NEW.id),), at=NOW)
+    later = replace(now, verdicts={}, history=(*now.history, seen))
+    assert decide(later).ready
+    failed = merged(proofs=(proof("p", NEW.id, "Failed"),), at=NOW)
+    assert decide(replace(later, history=(*later.history, failed))).kind == "Rollback"
+
+
+def test_what_nobody_has_proven_is_not_done() -> None:
+    """Joiners would else be given it."""
+    everybody = tuple(Excuse(cluster=name, **SINCE) for name in PILOT + REST)
+    sites = {name: Site(resources={"gpu": 8}) for name in (*PILOT, *REST, "j")}
+    target = replace(NEW, clusters={**NEW.clusters, "j": Member(pod="pod-w2")})
+    now = situation(target, given="p a b c d", sites=sites, promotion=promotion(excused=everybody))
+    assert moved(decide(replace(now, releases={target.id: target}))) == {}
 
 
 def test_an_excused_cluster_is_no_proof_for_others() -> None:
