@@ -4,7 +4,7 @@ It knows what is true and keeps every commit, so that what must never happen is 
 `checks` look at commits and at what had been read before them, and never ask what decides.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import Any, Literal, NamedTuple
@@ -32,6 +32,7 @@ from canaryfleet.models.fleet import Fleet
 from canaryfleet.models.observation import Evidence, RunEvidence, Verdict
 from canaryfleet.models.promotion import Excuse, HoldEntry, Promotion
 from canaryfleet.models.release import ReleaseWave
+from canaryfleet.verdict import SKEW
 
 API: Any = "canaryfleet.dev/v1alpha1"
 BEGIN = datetime(2026, 11, 2, 9, tzinfo=UTC)  # a Monday
@@ -78,6 +79,8 @@ class Commit(NamedTuple):
     promotion: Promotion
     reading: Situation | None
     gated: bool
+    stamp: datetime
+    """When it was made, by the clock of who made it."""
 
 
 class True_:  # noqa: N801
@@ -109,6 +112,8 @@ class World:
         self.requests: list[Request] = []
         self.proposals: dict[int, Decision] = {}
         self.seen: list[dict[str, Verdict]] = []
+        self.clock = timedelta(0)
+        """How far the bot's clock is ahead of the time."""
         names = [name for wave in waves for name in wave.members]
         self.sites = {name: Site(resources={"gpu": 8}) for name in names}
         self.clusters = {name: True_() for name in names}
@@ -116,6 +121,8 @@ class World:
         self.pointers = {name: Pointed(release=old.id) for name in names}
         for cluster in self.clusters.values():
             cluster.live = old.id
+        self.proved = {(name, old.id) for name in names}
+        """Clusters with the releases that really were good there at some time."""
 
     # what people release
 
@@ -150,6 +157,8 @@ class World:
             "same" if same and state in ("verified", "same") else "reverted" if back else "progressing"
         )
         cluster.ripe = self.now
+        if cluster.state == "same":
+            self.proved.add((name, wanted))
 
     def _pods(self, id: str, name: str) -> str | None:
         member = self.made[id].clusters.get(name)
@@ -171,6 +180,8 @@ class World:
         if done == "verified" and self.now < cluster.since + bake:
             return
         cluster.state, cluster.ripe = done, self.now
+        if done == "verified":
+            self.proved.add((name, cluster.live))
 
     def sour(self, name: str) -> None:
         """What was good turns bad, where that is its fate."""
@@ -218,9 +229,10 @@ class World:
             and name in pointers
             and cluster.live == pointers[name].release
         }
+        now = self.now + self.clock
         return Situation(
             app="app",
-            now=self.now,
+            now=now,
             policy=self.policy,
             fleet=self.fleet,
             sites=self.sites,
@@ -232,9 +244,18 @@ class World:
             verdicts=self.seen[max(0, len(self.seen) - 1 - late)],
             carried=carried,
             absent=tuple(name for name, c in self.clusters.items() if c.live is None),
-            history=tuple(commit.merged for commit in self.commits[:upto]),
+            history=tuple(self._dated(upto, now)),
+            latest=max((c.stamp for c in self.commits[:upto] if c.merged.by == "bot"), default=None),
             requests=tuple(self.requests),
         )
+
+    def _dated(self, upto: int, now: datetime) -> Iterator[Merged]:
+        """The history as a reader with this clock has it: a time that is still to come is none."""
+        latest: datetime | None = None
+        for commit in self.commits[:upto]:
+            if commit.stamp <= now + SKEW:
+                latest = max(latest or commit.stamp, commit.stamp)
+            yield replace(commit.merged, at=latest or now)
 
     def _first(self) -> dict[str, Pointed]:
         return self.commits[0].before if self.commits else self.pointers
@@ -300,12 +321,15 @@ class World:
     def commit(self, merged: Merged, reading: Situation | None = None, *, gated: bool = True) -> None:
         """A commit on main."""
         before = dict(self.pointers)
+        stamp = self.now + (self.clock if merged.by == "bot" else timedelta(0))
         for move in merged.moves:
             if move.to is None:
                 self.pointers.pop(move.cluster, None)
             else:
                 self.pointers[move.cluster] = Pointed(release=move.to, fallback=move.fallback)
-        self.commits.append(Commit(merged, before, dict(self.pointers), self.promotion, reading, gated))
+        self.commits.append(
+            Commit(merged, before, dict(self.pointers), self.promotion, reading, gated, stamp)
+        )
 
     # what people do
 
@@ -316,6 +340,15 @@ class World:
         self.commit(
             Merged(commit=f"c{len(self.commits)}", at=self.now, by="person", moves=(move,)), gated=False
         )
+
+    def person_names(self, name: str, fallback: str | None) -> None:
+        """A person changes a fallback on main, and nothing else, whatever the gate says."""
+        commit, release = f"c{len(self.commits)}", self.pointers[name].release
+        merged = Merged(commit=commit, at=self.now, by="person", fallbacks=(name,))
+        before, named = dict(self.pointers), Pointed(release=release, fallback=fallback)
+        self.pointers[name] = named
+        after = dict(self.pointers)
+        self.commits.append(Commit(merged, before, after, self.promotion, None, False, self.now))
 
     def person_merges(self, number: int) -> None:
         """A person merges a pull request of the bot, if the required status lets them."""
@@ -395,12 +428,13 @@ def allowed(limit: int | str, total: int) -> int:
     return total * int(str(limit)[:-1]) // 100 if str(limit).endswith("%") else int(limit)
 
 
-def is_forward(commit: Commit, move: Move) -> bool:
-    """True unless the move takes a cluster back."""
+def is_forward(world: World, commit: Commit, move: Move) -> bool:
+    """True unless the move takes a cluster back to what really was good there, whatever its overlay says."""
+    if move.to is None:
+        return False
     before = commit.before.get(move.cluster)
-    return move.to is not None and commit.merged.kind != "Rollback" and (
-        before is None or before.fallback != move.to
-    )  # fmt: skip
+    back = commit.merged.kind == "Rollback" or (before is not None and before.fallback == move.to)
+    return not (back and (move.cluster, move.to) in world.proved)
 
 
 def witnessed(world: World, index: int, name: str, id: str, reading: Situation) -> bool:
@@ -427,6 +461,12 @@ def witnessed(world: World, index: int, name: str, id: str, reading: Situation) 
     return bool(proofs)
 
 
+def check_clock(world: World, index: int, commit: Commit, move: Move, reading: Situation) -> None:
+    """By a clock that is behind what the bot itself has written nothing goes forward."""
+    stamps = [c.stamp for c in world.commits[:index] if c.merged.by == "bot"]
+    assert not stamps or reading.now >= max(stamps) - SKEW, f"{move.cluster} moved by a clock that is behind"
+
+
 def check_order(world: World, index: int, commit: Commit, move: Move, reading: Situation) -> None:
     """Invariants 1, 3 and 5: every earlier wave is complete on that release, by the members it was frozen with."""
     given, mine = waves_of(world, commit, move)
@@ -450,7 +490,9 @@ def check_blind(world: World, index: int, commit: Commit, move: Move, reading: S
     among = [*before, *(given.waves[mine].members if mine is not None else ())]
     if not before or any(_ever(world, index, name, given.id, reading) for name in among):
         return
-    alone = [other for other in commit.merged.moves if other.to == given.id and is_forward(commit, other)]
+    alone = [
+        other for other in commit.merged.moves if other.to == given.id and is_forward(world, commit, other)
+    ]
     assert len(alone) == 1, f"{len(alone)} clusters got {given.id} at once, and nobody has proven it"
     assert commit.merged.by != "bot" or commit.merged.approvedBy, (
         f"{move.cluster} got {given.id}, and nobody has proven or approved it"
@@ -571,6 +613,7 @@ def check_approval(world: World, index: int, commit: Commit, move: Move, reading
 
 
 FORWARD: tuple[Callable[..., None], ...] = (
+    check_clock,
     check_order,
     check_blind,
     check_limits,
@@ -588,7 +631,10 @@ def check_commit(world: World, index: int) -> None:
     if not commit.gated or commit.reading is None:
         return
     for move in commit.merged.moves:
-        if is_forward(commit, move):
+        if is_forward(world, commit, move):
+            assert commit.merged.kind != "Rollback", (
+                f"{move.cluster} went back to {move.to}, and that never was good there"
+            )
             for check in FORWARD:
                 if check is check_approval and commit.merged.by != "bot":
                     continue
@@ -610,23 +656,48 @@ def check_back(world: World, index: int, commit: Commit) -> None:
         assert any(workload == b.workload or id == b.release for b in written), f"{id} is not barred"
         for name, pointer in commit.pointers.items():
             bars = {b.workload or b.release for b in written}
-            assert pointer.release != id or _is_stuck(world, pointer, bars), (
+            assert pointer.release != id or _is_stuck(world, index, name, pointer, bars), (
                 f"{name} stays on the failed {id}"
             )
 
 
-def _is_stuck(world: World, pointer: Pointed, bars: set[str | None]) -> bool:
-    """True if there is nothing to go back to."""
+def _is_stuck(world: World, index: int, name: str, pointer: Pointed, bars: set[str | None]) -> bool:
+    """True if there is nothing to go back to: nothing at all, or nothing that anybody but a person says is good there."""
     back = pointer.fallback
-    return back is None or back not in world.releases or bool({back, world.made[back].workload} & bars)
+    if back is None or back not in world.releases or bool({back, world.made[back].workload} & bars):
+        return True
+    return _named_by_hand(world, index, name) and not _recorded(world, index, name, back)
+
+
+def _named_by_hand(world: World, index: int, name: str) -> bool:
+    """True if a person was the last to write a cluster's fallback."""
+    wrote = [
+        c.merged.by
+        for c in world.commits[:index]
+        if name in c.merged.fallbacks or any(m.cluster == name for m in c.merged.moves)
+    ]
+    return bool(wrote) and wrote[-1] == "person"
+
+
+def _recorded(world: World, index: int, name: str, id: str) -> bool:
+    """True if the newest record of a release on a cluster since it was ended is a proof, or the bot named it there."""
+    ends = [n for n, c in enumerate(world.commits[:index]) if id in c.merged.ends]
+    since = world.commits[(ends[-1] + 1 if ends else 0) : index]
+    kinds = [p.kind for c in since for p in c.merged.proofs if (p.cluster, p.release) == (name, id)]
+    by_bot = any(
+        (m.cluster, m.fallback) == (name, id) for c in since if c.merged.by == "bot" for m in c.merged.moves
+    )
+    return by_bot or kinds[-1:] == ["Verified"]
 
 
 def _beyond(world: World, index: int, id: str, reading: Situation) -> bool:
     """True if a release that somebody has failed on more members of a wave than it may, as far as was read."""
-    mine = [pointer for pointer in reading.pointers.values() if pointer.release == id]
+    mine = {name: pointer for name, pointer in reading.pointers.items() if pointer.release == id}
     bars = {bar.workload or bar.release for bar in (reading.promotion.bars if reading.promotion else ())}
     named = {world.made[id].workload, id} & bars
-    if not mine or (named and all(_is_stuck(world, pointer, bars) for pointer in mine)):
+    if not mine or (
+        named and all(_is_stuck(world, index, name, pointer, bars) for name, pointer in mine.items())
+    ):
         return False
     for wave in world.made[id].waves:
         failed = known_failures(world, index, world.made[id], wave, reading)
@@ -788,6 +859,26 @@ def person_moves(world: World, random: Random) -> None:
         world.person_moves(name, to, random.choice([None, pointer.fallback, pointer.release]))
 
 
+def person_names(world: World, random: Random) -> None:
+    name = random.choice(sorted(world.pointers))
+    known = [id for id in sorted(world.releases) if name in world.releases[id].clusters]
+    fallback = random.choice([None, world.candidate, *known])
+    if fallback in world.releases and fallback != world.pointers[name].fallback:
+        world.person_names(name, fallback)
+
+
+def person_moves_and_names(world: World, random: Random) -> None:
+    name = random.choice(sorted(world.pointers))
+    known = [id for id in sorted(world.releases) if name in world.releases[id].clusters]
+    to = random.choice([id for id in known if id != world.pointers[name].release] or [None])
+    if to is not None:
+        world.person_moves(name, to, random.choice(known))
+
+
+def clock_jumps(world: World, random: Random) -> None:
+    world.clock = timedelta(minutes=random.choice([0, 0, 0, 1, 15, 300, -1, -3, -15, -300]))
+
+
 def _any_open(world: World, random: Random) -> Request | None:
     found = [request for request in world.requests if request.state == "open"]
     return random.choice(found) if found else None
@@ -878,7 +969,7 @@ LIKELY: list[Action] = [
 ]  # fmt: skip
 TROUBLES: list[Action] = [
     new_release, new_release, policy_only, spec_reverted, hotfix, time_passes, bot_dies, bot_is_late, bot_is_behind, cluster_lost,
-    cluster_back, runs_vanish, turns_bad, person_moves, person_moves, person_closes, person_merges, person_pushes,
+    cluster_back, runs_vanish, turns_bad, person_moves, person_moves, person_names, person_names, person_moves_and_names, clock_jumps, person_closes, person_merges, person_pushes,
     person_holds, person_excuses, person_lifts, pauses, file_breaks, others_busy, cluster_retires, cluster_joins,
     prune,
 ]  # fmt: skip

@@ -27,7 +27,7 @@ def propose(facts: Facts) -> Proposal:
             if move is not None:
                 moves.setdefault(name, move)
             elif item.to is None:
-                reasons.append(_stays(name))
+                reasons.append(_stays(facts, name))
     bars = tuple(bar for bar in wanted.values() if not _is_barred(facts, bar))
     ends = tuple(sorted({id for item in found for id in item.ends})) if moves or bars else ()
     by_hand = not facts.situation.policy.automatic and any(item.to is None for item in found)
@@ -144,7 +144,11 @@ def _goals(facts: Facts, cluster: str) -> Iterator[str | None]:
     present = facts.situation.releases.get(pointer.release)
     if placed and present and _same_before(facts, cluster, present):
         yield placed.move.from_
-    yield pointer.fallback if standing.falls_back(facts, cluster, pointer.fallback) else None
+    yield pointer.fallback
+    named = facts.situation.pointers[cluster].fallback
+    if placed and placed.move.from_ and named != pointer.fallback:
+        # A person named something that is not trusted. What it had before may be known to be good all the same.
+        yield placed.move.from_ if standing.proven_before(facts, cluster, placed.move.from_) else None
 
 
 def _same_before(facts: Facts, cluster: str, release: ReleaseFacts) -> bool:
@@ -187,8 +191,13 @@ def _owes(bars: Sequence[Bar]) -> Reason:
     return reason("bar-owed", what)
 
 
-def _stays(cluster: str) -> Reason:
-    what = f"{cluster} has nothing to go back to, or what is barred: it stays"
-    return Reason(
-        code="failed", message=what, remedy="release something else", clusters=(cluster,), alarm=True
+def _stays(facts: Facts, cluster: str) -> Reason:
+    what, remedy = (
+        f"{cluster} has nothing to go back to, or what is barred: it stays",
+        "release something else",
     )
+    said = facts.situation.pointers[cluster].fallback
+    if said != facts.pointers[cluster].fallback:
+        what = f"{cluster} stays: its overlay names {said} as the fallback, by a person's hand, and nothing proves that there"
+        remedy = "point it by hand at what is good there, or release something else"
+    return Reason(code="failed", message=what, remedy=remedy, clusters=(cluster,), alarm=True)

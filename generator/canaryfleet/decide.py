@@ -56,7 +56,7 @@ def _onward(facts: Facts, target: ReleaseFacts, notes: Sequence[Reason]) -> Deci
 
 
 HALTS: frozenset[Code] = frozenset(
-    ["promotion-unreadable", "no-candidate", "no-release", "persons-pointer", "breaks-limit"]
+    ["promotion-unreadable", "clock-behind", "no-candidate", "no-release", "persons-pointer", "breaks-limit"]
 )
 
 
@@ -64,6 +64,7 @@ def _halts(facts: Facts, target: ReleaseFacts | None) -> Iterator[Reason]:
     """What lets nothing move forward, and what is waiting."""
     situation = facts.situation
     yield from limits.unreadable(situation)
+    yield from limits.behind(situation)
     if situation.candidate is None:
         yield Reason(
             code="no-candidate", message="there is no candidate.yaml", remedy="run `canaryfleet render`"

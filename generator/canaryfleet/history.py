@@ -15,6 +15,8 @@ from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
 
+from msgspec.structs import replace
+
 from canaryfleet.landing import Landing
 from canaryfleet.models.decision import Merged, Move
 from canaryfleet.models.decision import Proof as Proved
@@ -233,15 +235,15 @@ def merged(commits: Iterable[Commit], now: datetime) -> Iterator[Merged]:
     """
     had: dict[str, str] = {}
     for at, commit in _dated(commits, now):
-        moves = tuple(_moves(commit))
+        moves, fallbacks = tuple(_moves(commit)), tuple(_fallbacks(commit))
         known = _in_order(commit.records) if commit.landing else []
         proofs = tuple(_proof(item) for item in known if had.get(item.cluster) == item.release)
         for cluster, change in commit.changes.items():
             had.pop(cluster, None)
             if change.pointer:
                 had[cluster] = change.pointer.release
-        if moves or proofs or commit.landing:
-            yield _merged(commit, commit.landing, at or now, moves, proofs)
+        if moves or fallbacks or proofs or commit.landing:
+            yield replace(_merged(commit, commit.landing, at or now, moves, proofs), fallbacks=fallbacks)
 
 
 def _merged(
@@ -262,6 +264,14 @@ def moves(changes: Mapping[str, Change]) -> Iterator[Move]:
         after, fallback = change.pointer or (None, None)
         if before != after:
             yield Move(cluster=cluster, from_=before, to=after, fallback=fallback)
+
+
+def _fallbacks(commit: Commit) -> Iterator[str]:
+    """Clusters that fall back to something else since a commit, and have what they had."""
+    for cluster, change in () if commit.root else sorted(commit.changes.items()):
+        before, after = change.before, change.pointer
+        if before and after and before.release == after.release and before.fallback != after.fallback:
+            yield cluster
 
 
 def _moves(commit: Commit) -> Iterator[Move]:

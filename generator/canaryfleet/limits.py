@@ -5,7 +5,7 @@ and what people merged against it is found on main. Going back is always allowed
 """
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from canaryfleet import pointing, standing
 from canaryfleet.models.decision import Code, Move, Pointed, Reason, ReleaseFacts, Situation
@@ -13,11 +13,12 @@ from canaryfleet.models.release import ReleaseWave
 from canaryfleet.overlay import Pointer
 from canaryfleet.pointing import State
 from canaryfleet.standing import Facts
+from canaryfleet.verdict import SKEW
 
 YOUNG = timedelta(days=30)  # for which a release stays, whoever has it
 
 LIVE: frozenset[Code] = frozenset(
-    ["paused", "frozen", "held", "window-closed", "promotion-unreadable"]
+    ["paused", "frozen", "held", "window-closed", "promotion-unreadable", "clock-behind"]
 )  # true now, not for ever
 
 
@@ -60,6 +61,7 @@ def judge(facts: Facts, moves: Sequence[Move], *, live: bool) -> list[Reason]:
             given.setdefault(move.to, []).append(move)
     if given:
         reasons += unreadable(facts.situation)
+        reasons += behind(facts.situation) if live else ()
         reasons += unanswered(facts) if live else ()
     pointers = moved(facts, moves)
     for id, forward in given.items():
@@ -90,6 +92,18 @@ def unreadable(situation: Situation) -> Iterator[Reason]:
     if situation.unreadable is not None:
         what = f"what may hold it can't be read: {situation.unreadable}"
         yield Reason(code="promotion-unreadable", message=what, remedy="repair it", alarm=True)
+
+
+def behind(situation: Situation) -> Iterator[Reason]:
+    """That the clock is behind the bot's own commits: ages, windows, terms and deadlines can't be told by it."""
+    if situation.latest is not None and situation.now < situation.latest - SKEW:
+        what = f"by this clock it is {_clock(situation.now)}, and the bot last committed at {_clock(situation.latest)}"
+        remedy = "set the bot's clock; if it was ahead before, it goes on when that time has come"
+        yield Reason(code="clock-behind", message=what, remedy=remedy, alarm=True)
+
+
+def _clock(at: datetime) -> str:
+    return f"{at:%Y-%m-%d %H:%M:%S %Z}"
 
 
 def unanswered(facts: Facts) -> Iterator[Reason]:
@@ -288,7 +302,8 @@ def needed(situation: Situation) -> set[str]:
     facts = standing.gather(situation)
     done = newest_done(facts)
     open_ = [request for request in situation.requests if request.state == "open"]
-    found = {id for pointer in facts.pointers.values() for id in pointer}
+    pointers = situation.pointers.values()
+    found = {id for pointer in pointers for id in (pointer.release, pointer.fallback)}
     found |= {id for request in open_ for move in request.moves for id in (move.to, move.fallback)}
     # where a policy alone changed, going back is to the release before
     found |= {placed.move.from_ for placed in facts.placed.values() if placed.move.cluster in facts.pointers}

@@ -20,7 +20,7 @@ from canaryfleet.proposal import names
 FORWARD = ("Start", "Advance", "Retry")
 FAILURES: frozenset[Code] = frozenset(["failed", "max-failures", "beyond-limit"])
 ASKING: frozenset[Code] = FAILURES | {
-    "promotion-unreadable", "barred", "persons-pointer", "breaks-limit", "no-release", "no-wave", "inconclusive",
+    "promotion-unreadable", "clock-behind", "barred", "persons-pointer", "breaks-limit", "no-release", "no-wave", "inconclusive",
     "overdue", "unknown-to-release", "declined", "touched", "approval-missing", "changes-requested", "by-hand",
 }  # fmt: skip
 """Reasons that stay until a person does something."""

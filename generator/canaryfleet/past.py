@@ -71,6 +71,11 @@ class Log(NamedTuple):
         """The commits, as far as they are about one app."""
         return _about(app, self.commits, self.pointers)
 
+    @property
+    def latest(self) -> datetime | None:
+        """When the bot last committed, for whatever app."""
+        return max((item.at for item in self.commits if item.landing and item.at), default=None)
+
 
 def log(root: str, ref: str, apps: Collection[str], *, below: str, most: Most) -> Log:
     """What the first-parent history of a ref says of apps; `below`: where in the repository `root` is.

@@ -81,6 +81,8 @@ class Ground(NamedTuple):
     fleet: Fleet
     halves: Mapping[str, Half]
     plan: Plan
+    latest: datetime | None = None
+    """When the bot last committed, by the clock that it had."""
 
     @property
     def findings(self) -> Sequence[Finding]:
@@ -108,7 +110,7 @@ def survey(tree: Tree, commit: str, now: datetime) -> Ground:
         past={name: history.facts(found.of(name), now) for name in names},
         left={name: _left(half) & clusters.keys() for name, half in halves.items()},
     )
-    return Ground(tree, commit, ref, below, fleet, halves, plan)
+    return Ground(tree, commit, ref, below, fleet, halves, plan, found.latest)
 
 
 def _whole(tree: Tree, fleet: Fleet) -> tuple[str, str]:
@@ -285,6 +287,7 @@ def _alone(ground: Ground, evidence: Evidence, name: str, now: datetime) -> Situ
         releases=releases,
         pointers={c: Pointed(release=p.release, fallback=p.fallback) for c, p in half.app.pointers.items()},
         promotion=half.promotion,
+        latest=ground.latest,
         unreadable="; ".join(unreadable) or None,
         verdicts=dict(evidence.verdicts.get(name, {})),
         carried=dict(evidence.carried.get(name, {})),

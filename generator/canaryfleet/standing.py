@@ -36,7 +36,10 @@ class Recorded(NamedTuple):
 
 
 class Facts(NamedTuple):
-    """A situation, and what is looked up in it again and again."""
+    """A situation, and what is looked up in it again and again.
+
+    `pointers`: as main has them, but without fallbacks that nothing proves (`_trusted`).
+    """
 
     situation: Situation
     pointers: Mapping[str, Pointer]
@@ -47,8 +50,8 @@ class Facts(NamedTuple):
     """Place in the history of the commit that last ended a release."""
     waves: Mapping[str, Mapping[str, ReleaseWave]]
     """Wave by release and cluster."""
-    named: frozenset[tuple[str, str]]
-    """Release and cluster, wherever the bot named it as the fallback there."""
+    named: Mapping[tuple[str, str], int]
+    """By release and cluster, the place of the commit by which the bot last named it as the fallback there."""
     states: dict[str, State]
     """What `limits.state` found before, by release."""
 
@@ -59,22 +62,47 @@ def gather(situation: Situation) -> Facts:
     by_bot: dict[str, Placed] = {}
     recorded: dict[tuple[str, str], Recorded] = {}
     ended: dict[str, int] = {}
-    named: set[tuple[str, str]] = set()
+    named: dict[tuple[str, str], int] = {}
+    wrote: dict[str, Merged] = {}  # by cluster, the commit that last wrote its fallback
     for index, merged in enumerate(situation.history):
         ended |= dict.fromkeys(merged.ends, index)
+        wrote |= dict.fromkeys(merged.fallbacks, merged)
         for move in merged.moves:
+            wrote[move.cluster] = merged
             placed[move.cluster] = Placed(index, merged, move)
             if merged.by == "bot":
                 by_bot[move.cluster] = placed[move.cluster]
-                named.add((move.fallback or "", move.cluster))
+                named[move.fallback or "", move.cluster] = index
         for proof in merged.proofs:
             recorded[proof.release, proof.cluster] = Recorded(index, proof)
     waves = {
         id: {name: wave for wave in release.waves for name in wave.members}
         for id, release in situation.releases.items()
     }
-    pointers = {name: Pointer(item.release, item.fallback) for name, item in situation.pointers.items()}
-    return Facts(situation, pointers, placed, by_bot, recorded, ended, waves, frozenset(named), {})
+    raw = {name: Pointer(item.release, item.fallback) for name, item in situation.pointers.items()}
+    facts = Facts(situation, raw, placed, by_bot, recorded, ended, waves, named, {})
+    trusted = {
+        name: pointer
+        if _trusted(facts, name, pointer.fallback, wrote.get(name))
+        else Pointer(pointer.release, None)
+        for name, pointer in raw.items()
+    }
+    return facts._replace(pointers=trusted)
+
+
+def _trusted(facts: Facts, cluster: str, fallback: str | None, wrote: Merged | None) -> bool:
+    """True if a cluster may go back to what its overlay names: going back asks nobody and skips every wave.
+
+    It may if the bot wrote it there, or what the history begins with has it; or if it is known to be proven on the
+    cluster: by a record, or by the bot having named it before. A person's hand on the annotation, alone or beside
+    a pointer, would else make a way back of whatever it names.
+    """
+    if fallback is None or wrote is None or wrote.by == "bot":
+        return True
+    begin = facts.ended.get(fallback, -1)
+    found = facts.recorded.get((fallback, cluster))
+    known = found is not None and found.proof.kind == "Verified" and found.place > begin
+    return known or facts.named.get((fallback, cluster), -1) > begin
 
 
 def seen(facts: Facts, cluster: str) -> Verdict | None:
@@ -178,18 +206,9 @@ def proven_before(facts: Facts, cluster: str, release: str) -> bool:
 
 
 def falls_back(facts: Facts, cluster: str, release: str | None) -> bool:
-    """True if a cluster's fallback is a release, and came with its pointer, or is proven there.
-
-    What was written beside a pointer that stayed proves nothing: a person's hand on the annotation alone would
-    else make a way back of whatever it names.
-    """
-    pointer, placed = facts.pointers.get(cluster), facts.placed.get(cluster)
-    if pointer is None or release is None or pointer.fallback != release:
-        return False
-    if placed is None or placed.move.fallback == release or (release, cluster) in facts.named:
-        return True
-    found = facts.recorded.get((release, cluster))
-    return found is not None and found.proof.kind == "Verified" and found.place > facts.ended.get(release, -1)
+    """True if a release is what a cluster falls back to, and that is trusted."""
+    pointer = facts.pointers.get(cluster)
+    return pointer is not None and release is not None and pointer.fallback == release
 
 
 def overdue(facts: Facts, cluster: str) -> bool:

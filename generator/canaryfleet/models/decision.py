@@ -105,7 +105,7 @@ class Proof(Model, frozen=True, kw_only=True):
 
 
 class Merged(Model, frozen=True, kw_only=True):
-    """One commit of the default branch that moved pointers of the app or records proofs, oldest first."""
+    """One commit of the default branch that changed pointers of the app or records proofs, oldest first."""
 
     commit: str
     at: Time
@@ -114,6 +114,9 @@ class Merged(Model, frozen=True, kw_only=True):
     release: str | None = None
     wave: str | None = None
     moves: tuple[Move, ...] = ()
+    fallbacks: Annotated[
+        tuple[str, ...], Meta(description="Clusters whose fallback it changed, beside a pointer that stayed.")
+    ] = ()
     proofs: tuple[Proof, ...] = ()
     ends: Annotated[
         tuple[str, ...], Meta(description="Releases that it ended: proofs from before count no more.")
@@ -163,6 +166,9 @@ class Situation(Model, frozen=True, kw_only=True):
     releases: Annotated[dict[str, ReleaseFacts], Meta(description="Releases in the tree.")] = {}
     pointers: dict[str, Pointed] = {}
     promotion: Promotion | None = None
+    latest: Annotated[
+        Time | None, Meta(description="When the bot last committed, by the clock that it had.")
+    ] = None
     unreadable: Annotated[
         str | None, Meta(description="Why promotion.yaml, or what else may hold the app, can't be read.")
     ] = None
@@ -181,7 +187,7 @@ class Situation(Model, frozen=True, kw_only=True):
 
 Code = Literal[
     # nothing may move
-    "promotion-unreadable", "paused", "frozen", "held", "window-closed", "barred",
+    "promotion-unreadable", "clock-behind", "paused", "frozen", "held", "window-closed", "barred",
     "no-candidate", "no-release", "no-wave", "persons-pointer", "breaks-limit",
     # evidence
     "wave-incomplete", "under-way", "inconclusive", "unknown", "failed", "overdue", "not-at-rest", "no-evidence",

@@ -29,6 +29,7 @@ from canaryfleet.models.observation import Evidence
 from canaryfleet.models.promotion import Bar, Excuse, HoldEntry
 from canaryfleet.models.release import ReleaseWave
 from canaryfleet.proposal import Proposal
+from canaryfleet.verdict import SKEW
 from world import EARLY, World, fleet, promotion, release, verdict
 
 NOW = datetime(2026, 11, 16, 10, tzinfo=UTC)  # a Monday
@@ -343,6 +344,68 @@ def test_what_a_person_merged_against_a_limit_holds_and_alarms() -> None:
     decision = decide(replace(now, history=(*now.history, theirs), pointers=pointers))
     assert (decision.kind, codes(decision)) == ("Hold", {"breaks-limit"})
     assert any(reason.alarm for reason in decision.reasons)
+
+
+# Fallbacks that people name
+
+
+NAMED = release("9-named", "w9", waves())
+
+
+def by_hand(given: str, *, alone: bool, **more: Any) -> Situation:
+    """NEW on the pilot, which falls back to NAMED by the hand of a person who moved it there, or wrote that `alone`."""
+    now = situation(given=given, releases={item.id: item for item in (OLD, NEW, NAMED)})
+    theirs = Move(cluster="p", from_=OLD.id, to=NEW.id, fallback=NAMED.id)
+    hand = merged(**({"fallbacks": ("p",)} if alone else {"moves": (theirs,)}), by="person", at=NOW - HOUR)
+    pointers = {**now.pointers, "p": Pointed(release=NEW.id, fallback=NAMED.id)}
+    return replace(now, history=(*(now.history if alone else ()), hand), pointers=pointers, **more)
+
+
+@pytest.mark.parametrize("alone", [True, False])
+def test_no_cluster_goes_back_to_what_only_a_person_says_is_good(alone: bool) -> None:
+    failed = decide(by_hand("p-", alone=alone))
+    assert (failed.kind, [bar.workload for bar in failed.bars]) == ("Rollback", ["w2"])
+    if alone:
+        assert moved(failed) == all_to(OLD.id, "p"), "as the bot had named it"
+    else:
+        assert moved(failed) == {}
+        (stays,) = (reason for reason in failed.reasons if reason.code == "failed")
+        assert (stays.alarm, "by a person's hand" in stays.message) == (True, True)
+    turned = decide(by_hand("p+", alone=alone, candidate=NAMED.id))
+    assert (turned.kind, turned.wave) != ("Rollback", None), "a release like any other"
+
+
+@pytest.mark.parametrize("alone", [True, False])
+def test_it_goes_back_to_what_is_recorded_as_proven_there(alone: bool) -> None:
+    now = by_hand("p-", alone=alone)
+    before = replace(now, history=(merged(proofs=(proof("p", OLD.id),)), *now.history))
+    assert moved(decide(before)) == all_to(OLD.id, "p"), "what it had before the person came"
+    known = replace(now, history=(merged(proofs=(proof("p", NAMED.id),)), *now.history))
+    assert moved(decide(known)) == all_to(NAMED.id, "p")
+    ended = replace(known, history=(*known.history, merged(ends=(NAMED.id,), at=NOW)))
+    assert moved(decide(ended)) == (all_to(OLD.id, "p") if alone else {})
+
+
+def test_the_bot_passes_no_fallback_on_that_a_person_named() -> None:
+    """It would else be the bot's own word the next time."""
+    now = by_hand("p", alone=True, policy=Policy(onNewRelease="replace"))
+    decision = decide(replace(now, releases={**now.releases, NEXT.id: NEXT}, candidate=NEXT.id))
+    assert decision.moves == (Move(cluster="p", from_=NEW.id, to=NEXT.id),)
+
+
+# Clocks
+
+
+@pytest.mark.parametrize(
+    ("behind", "goes"), [(timedelta(0), True), (SKEW, True), (SKEW * 2, False), (HOUR, False)]
+)
+def test_by_a_clock_that_is_behind_the_bots_own_commits_nothing_goes_forward(
+    behind: timedelta, goes: bool
+) -> None:
+    decision = decide(situation(given="p+", latest=NOW + behind))
+    assert bool(decision.moves) is goes
+    assert ("clock-behind" in codes(decision)) is not goes
+    assert moved(decide(situation(given="p-", latest=NOW + behind))) == all_to(OLD.id, "p"), "back it goes"
 
 
 # Going back

@@ -7,6 +7,7 @@ import pytest
 from msgspec.structs import replace
 from test_decide import (
     FREEZE,
+    HOUR,
     NEW,
     NOW,
     OLD,
@@ -61,6 +62,11 @@ def test_a_fallback_that_nothing_proves_is_refused_beside_any_pointer_and_alone(
     assert broken(now, "a", to=OLD.id, fallback=NEW.id) == {"other-fallback"}, "a way back that leads forward"
     assert "other-fallback" in broken(situation(given="p+"), "a", to=NEW.id, fallback=NEW.id)
     assert "other-fallback" in broken(now, "p", to=NEW.id, fallback=None), "as if nothing had run there"
+
+
+def test_no_clock_that_is_behind_lets_anything_forward() -> None:
+    now = situation(given="p+")
+    assert broken(replace(now, latest=NOW + HOUR), "a") == {"clock-behind"}
 
 
 def test_a_later_wave_is_refused_before_the_one_before_is_complete() -> None:

@@ -1,5 +1,6 @@
 """The bot on real git and a local forge, with simulated clusters: what comes of a release in the end."""
 
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,36 @@ GOOD = [
 def moves(story: Story, version: str = "1.1.0") -> list[str]:
     """What the bot has merged about a version."""
     return [subject for subject in story.log() if f"{version} to" in subject or f"from {version}" in subject]
+
+
+def test_a_fallback_that_a_person_merged_past_the_gate_is_never_gone_to(story: Story) -> None:
+    before, named = story.candidate(), story.release("2.0.0")
+    story.moods["1.1.0"] = "bad"
+    bad = story.release("1.1.0", onNewRelease="replace")
+    path = story.overlay("one")
+    note = f'metadata:\n  name: chat\n  annotations:\n    canaryfleet.dev/fallback: "{named}"\n'
+    path.write_text(
+        path.read_text()
+        .replace(f"releases/{before}", f"releases/{bad}")
+        .replace("metadata:\n  name: chat\n", note, 1)
+    )
+    story.commit("the pilot by hand")
+    story.until_rest()
+    assert story.versions() == dict.fromkeys(CLUSTERS, "1.0.0")
+    assert not [subject for subject in story.log() if "2.0.0 to" in subject]
+
+
+def test_a_bot_whose_clock_is_behind_moves_nothing_forward(story: Story) -> None:
+    story.release("1.1.0")
+    right = story.now
+    story.now -= timedelta(hours=3)
+    for _ in range(3):
+        decision = story.turn(minutes=1).outcome.decision
+        assert [reason.code for reason in decision.reasons if reason.alarm] == ["clock-behind"]
+    assert set(story.versions().values()) == {"1.0.0"}
+    story.now = right
+    story.until_rest()
+    assert moves(story) == GOOD
 
 
 # The story as it should be

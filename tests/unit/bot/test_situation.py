@@ -310,11 +310,28 @@ def test_an_app_with_another_name_is_another_app(clone: Clone) -> None:
 def test_what_moves_nothing_is_left_out(clone: Clone) -> None:
     clone.replace(repo.overlay_path(TOOLS, C0), "value: 12", "value: 13")
     clone.commit("Live settings")
-    clone.point(TOOLS, C0, OLD, NEW)
-    clone.commit("A fallback alone")
     clone.write(f"overlays/{TOOLS}/promotion.yaml", "bars: []\n")
     clone.commit("What people edit\n\n" + record(C0))
     assert past_of(clone) == []
+
+
+def test_a_fallback_that_changes_alone_is_known_and_by_whom(clone: Clone) -> None:
+    clone.point(TOOLS, C0, OLD, NEW)
+    id = clone.commit("A fallback alone")
+    (found,) = past_of(clone)
+    assert (found.commit, found.by, found.moves, found.fallbacks) == (id, "person", (), (C0,))
+
+
+def test_when_the_bot_last_committed_is_known_however_far_ahead_its_clock_was(clone: Clone) -> None:
+    assert clone.survey().latest is None
+    clone.point(TOOLS, C0, NEW, OLD)
+    clone.now += timedelta(days=2)
+    clone.commit(clone.said(TOOLS), by=BOT)
+    ahead = clone.now
+    clone.now -= timedelta(days=1)
+    clone.write("README.md", "x")
+    clone.commit("A person, later")
+    assert clone.survey().latest == ahead
 
 
 def test_a_clock_that_is_behind_or_ahead_lets_no_older_evidence_in(clone: Clone) -> None:
