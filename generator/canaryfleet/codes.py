@@ -107,5 +107,6 @@ OWN: dict[str, str] = {
     "CF186": "nobody could be told",
     "CF187": "a hold, bar or excuse about nothing, or that is there already, or is not",
     "CF188": "an excuse that leaves nobody in a wave to prove anything",
+    "CF189": "a hold, bar or excuse in promotion.yaml about something that is not there",
 }
 CODES: dict[str, str] = OWN | ENGINE

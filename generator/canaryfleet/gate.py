@@ -4,16 +4,22 @@ What is judged is the tree that merging would produce, with the evidence of now;
 passes. It may be merged as far as the limits go: whether it should be is for its reviewers.
 """
 
+import contextlib
 from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from msgspec.structs import replace
 
-from canaryfleet import after, commits, git, landing, limits, repo
-from canaryfleet.errors import Place, problem
+from canaryfleet import after, commits, dangling, git, landing, limits, repo
+from canaryfleet.dangling import There
+from canaryfleet.decode import decode
+from canaryfleet.errors import Place, Problems, problem
+from canaryfleet.models.canary import Canary
 from canaryfleet.models.decision import Code, Pointed, Reason, Situation
 from canaryfleet.models.forge import CommitStatus, PullRequest
+from canaryfleet.models.promotion import Promotion
 from canaryfleet.sight import Bot, Sight, look
+from canaryfleet.syntax import parse
 
 CONTEXT = "canaryfleet/limits"
 LONGEST = 140  # characters that a forge shows
@@ -85,8 +91,16 @@ def judge(root: str, sight: Sight, head: str) -> dict[str, list[Reason]]:
         for path in commits.changed(root, sight.commit, merged)
         if path.startswith(f"{repo.OVERLAYS}/") and path.count("/") > 1
     }
-    found = {app: list(_app(root, sight.situations.get(app), merged, app)) for app in sorted(touched)}
+    found = {app: list(_about(root, sight, merged, app)) for app in sorted(touched)}
     return {app: reasons for app, reasons in found.items() if reasons}
+
+
+def _about(root: str, sight: Sight, merged: str, app: str) -> Iterator[Reason]:
+    """All about one app."""
+    situation = sight.situations.get(app)
+    yield from _rewritten(root, sight.commit, merged, app)
+    yield from _promotion(root, sight.commit, merged, app, situation)
+    yield from _app(root, situation, merged, app)
 
 
 def _app(root: str, situation: Situation | None, merged: str, app: str) -> Iterator[Reason]:
@@ -115,6 +129,61 @@ def _app(root: str, situation: Situation | None, merged: str, app: str) -> Itera
     judged = {name: item for name, item in pointers.items() if name not in unknown}
     before = {name: item for name, item in situation.pointers.items() if name not in unknown}
     yield from limits.broken(replace(situation, pointers=before), judged, there)
+
+
+def _rewritten(root: str, base: str, merged: str, app: str) -> Iterator[Reason]:
+    """Frozen files that are on the default branch and would be others: limits, waves and members are read from them."""
+    folder = f"{repo.OVERLAYS}/{app}"
+    before, after = (_frozen(git.tree_files(root, tree, folder)) for tree in (base, merged))
+    for home in sorted(before.keys() & after.keys()):
+        files = before[home].items() ^ after[home].items()
+        if files:
+            what = f"{min(files)[0]} would change, and what is frozen on the default branch never does"
+            yield Reason(code="rewritten", message=what, remedy="restore it from Git, and make a new release")
+
+
+def _frozen(files: Mapping[str, str]) -> dict[str, dict[str, str]]:
+    """Blobs by path, for each release and each configuration."""
+    found: dict[str, dict[str, str]] = {}
+    for path, blob in files.items():
+        words = path.split("/")
+        if len(words) > 4 and words[2] in ("releases", "config"):
+            found.setdefault("/".join(words[:4]), {})[path] = blob
+    return found
+
+
+def _promotion(root: str, base: str, merged: str, app: str, situation: Situation | None) -> Iterator[Reason]:
+    """What people would hold, bar or excuse with it, and what of it can't be read, or is about nothing."""
+    folder = f"{repo.OVERLAYS}/{app}"
+    path = f"{folder}/{dangling.NAME}"
+    names = [name for name in git.tree_files(root, merged, folder) if name.count("/") == 2]
+    findings = list(dangling.misnamed(folder, [name.rpartition("/")[2] for name in names]))
+    said = git.blobs(root, [f"{tree}:./{path}" for tree in (base, merged)], after.LARGEST)
+    data = said.get(f"{merged}:./{path}")
+    if data is not None and data != said.get(f"{base}:./{path}"):
+        try:
+            document = parse(data, path)
+            known = decode(document, Promotion)
+            findings += dangling.unknown(document, known, app, _there(root, merged, app, situation))
+        except Problems as problems:
+            findings += problems.findings
+    for item in findings:
+        yield Reason(code="promotion-wrong", message=f"{item.place}: {item.message}", remedy=item.remedy)
+
+
+def _there(root: str, merged: str, app: str, situation: Situation | None) -> There:
+    """What can be named after the merge: what the default branch has, and what the spec would say."""
+    files = git.tree_files(root, merged, repo.CLUSTERS)
+    clusters = {path.rpartition("/")[2].removesuffix(".yaml") for path in files}
+    releases = situation.releases if situation else {}
+    clusters |= {name for item in releases.values() for name in item.clusters}
+    waves = {wave.name for item in releases.values() for wave in item.waves}
+    path = f"{repo.SPECS}/{app}/canary.yaml"
+    for data in git.blobs(root, [f"{merged}:./{path}"], after.LARGEST).values():
+        with contextlib.suppress(Problems):  # what is wrong with the spec is the linter's to say
+            spec = decode(parse(data, path), Canary)
+            waves |= {wave.name for wave in (*spec.waves, *spec.hotfixWaves)}
+    return There(clusters, waves, {id: item.workload for id, item in releases.items()})
 
 
 def _unknown(release: str, clusters: list[str]) -> Reason:

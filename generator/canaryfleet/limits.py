@@ -90,7 +90,7 @@ def _fallbacks(facts: Facts, moves: Sequence[Move]) -> Iterator[Reason]:
 def unreadable(situation: Situation) -> Iterator[Reason]:
     """That a file that may bar or hold something can't be read: so it holds everything."""
     if situation.unreadable is not None:
-        what = f"what may hold it can't be read: {situation.unreadable}"
+        what = f"what may hold it can't be read, or holds nothing that is there: {situation.unreadable}"
         yield Reason(code="promotion-unreadable", message=what, remedy="repair it", alarm=True)
 
 

@@ -13,3 +13,12 @@ def nearest(name: str, known: Iterable[str]) -> str:
         return f"did you mean {close[0]}?"
     shown = ", ".join(candidates[:12]) + (", …" if len(candidates) > 12 else "")
     return f"known: {shown}" if candidates else "none is known"
+
+
+def typo(name: str, known: Iterable[str]) -> str | None:
+    """The known name that this nearly is; None if it is one of them, or like none: then it is another name."""
+    from difflib import get_close_matches
+
+    candidates = sorted(known)
+    close = get_close_matches(name, candidates, n=1, cutoff=0.8)
+    return close[0] if close and name not in candidates else None

@@ -6,7 +6,7 @@ from posixpath import join
 from types import MappingProxyType
 from typing import Any, NamedTuple, TypeVar
 
-from canaryfleet import overlay
+from canaryfleet import dangling, overlay
 from canaryfleet.decode import decode
 from canaryfleet.errors import Finding, Place, Problems, problem
 from canaryfleet.files import Tree, resolve
@@ -65,7 +65,9 @@ def read(tree: Tree, apps: Iterable[str] = ()) -> Reading:
         spec = _collect(findings, lambda app=app: _spec(tree, app, tools))  # type: ignore[misc]
         if spec is not None:
             specs[app] = spec
-        _collect(findings, lambda app=app: promotion(tree, app))  # type: ignore[misc]
+        known = _collect(findings, lambda app=app: promotion(tree, app))  # type: ignore[misc]
+        releases = _releases(tree, app, []) if known else {}  # what is wrong with them is said elsewhere
+        findings += dangling_names(tree, app, known, releases, specs[app].model if app in specs else None)
     if settings is None:
         raise Problems(findings)
     return Reading(Repository(settings, clusters, specs, tools), findings)
@@ -273,6 +275,36 @@ def promotion(tree: Tree, app: str) -> Promotion | None:
     return _model(tree, path, Promotion)[0] if tree.exists(path) else None
 
 
+def dangling_names(
+    tree: Tree, app: str, known: Promotion | None, releases: Mapping[str, Release], model: Canary | None
+) -> list[Finding]:
+    """What the app's promotion.yaml names that is not there, and files that are meant to be it and are not.
+
+    `releases`: those in the tree; `model`: the spec, if it can be read.
+    """
+    folder = join(OVERLAYS, app)
+    found = list(dangling.misnamed(folder, tree.list(folder)))
+    if known is not None:
+        path = join(folder, dangling.NAME)
+        members = {name for item in releases.values() for name in item.clusters}
+        waves = {wave.name for item in releases.values() for wave in item.waves}
+        waves |= {wave.name for wave in (*model.waves, *model.hotfixWaves)} if model else set()
+        workloads = {id: item.workload for id, item in releases.items()}
+        there = dangling.There({*cluster_names(tree), *members}, waves, workloads)
+        found += dangling.unknown(parse(tree.read(path), path), known, app, there)
+    return found
+
+
+def _releases(tree: Tree, app: str, findings: list[Finding]) -> dict[str, Release]:
+    """The releases in the tree that can be read; what is wrong with the others is added to `findings`."""
+    found: dict[str, Release] = {}
+    for each in _visible(release_names(tree, app)):
+        read = _collect(findings, lambda each=each: release(tree, app, each))  # type: ignore[misc]
+        if read is not None:
+            found[each] = read
+    return found
+
+
 def release(tree: Tree, app: str, name: str) -> Release:
     """A frozen release of the tree; Problems if it is missing or not of the form that was written."""
     from msgspec import ValidationError, convert
@@ -373,12 +405,7 @@ def survey(tree: Tree, name: str, findings: list[Finding]) -> App:
     named = {cluster: overlay.pointer(item.data) for cluster, item in committed.items()}
     findings += [_pointless(committed[cluster].path) for cluster, found in named.items() if found is None]
     pointers = {cluster: found for cluster, found in named.items() if found is not None}
-    releases: dict[str, Release] = {}
-    for each in _visible(release_names(tree, name)):
-        read = _collect(findings, lambda each=each: release(tree, name, each))  # type: ignore[misc]
-        if read is not None:
-            releases[each] = read
-    return App(name, committed, pointers, releases)
+    return App(name, committed, pointers, _releases(tree, name, findings))
 
 
 def _overlays_there(tree: Tree, app: str, findings: list[Finding]) -> dict[str, Committed]:

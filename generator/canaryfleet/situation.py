@@ -15,7 +15,7 @@ from typing import NamedTuple, TypeVar
 
 from msgspec.structs import replace
 
-from canaryfleet import git, history, past, pointing, presence, repo, standing, status, takes
+from canaryfleet import dangling, git, history, past, pointing, presence, repo, standing, status, takes
 from canaryfleet.board import App
 from canaryfleet.commits import TRACKED
 from canaryfleet.errors import Finding, Place, Problems, problem
@@ -150,11 +150,18 @@ def _half(tree: Tree, name: str, merged: tuple[Merged, ...], findings: list[Find
     others: list[Finding] = []
     app = repo.survey(tree, name, others)
     candidate = _tried(lambda: repo.candidate(tree, name), others)
+    # A bar or a hold about nothing must not be void: nobody would notice.
+    holding += _tried(lambda: repo.dangling_names(tree, name, promotion, app.releases, spec), holding) or ()
     releases = f"{repo.OVERLAYS}/{name}/clusters/"
     holding += [item for item in others if item.place.file.startswith(releases)]
     findings += [*holding, *(item for item in others if item not in holding)]
-    said = "; ".join(f"{item.place}: {item.message}" for item in holding)
+    said = "; ".join(_said(item) for item in holding)
     return Half(app, spec, candidate, promotion, said or None, merged)
+
+
+def _said(item: Finding) -> str:
+    meant = f" ({item.remedy})" if item.code == dangling.CODE and item.remedy else ""
+    return f"{item.place}: {item.message}{meant}"
 
 
 def _planned(half: Half) -> App:

@@ -229,3 +229,63 @@ def test_dates_that_no_calendar_has(committed: Repo, since: str) -> None:
     for command in (["lint"], ["point", "chat", "--wave", "rest", "--verified", "all"]):
         result = committed.refused(*command)
         assert (result.findings[0].file, result.findings[0].line) == ("overlays/chat/promotion.yaml", 4)
+
+
+WHO = 'by: ann, since: "2026-11-16T10:00:00Z", why: x'
+
+
+@pytest.mark.parametrize(
+    ("entries", "column", "code", "said"),
+    [
+        ("holds: [{wave: rets, %s}]", 16, "CF189", "there is no wave rets (did you mean rest?)"),
+        ("holds: [{cluster: eu-22, %s}]", 19, "CF189", "there is no cluster eu-22 (did you mean eu-2?)"),
+        ("excused: [{cluster: us-9, %s}]", 21, "CF189", "there is no cluster us-9 (known: eu-1, eu-2)"),
+        ("bars: [{release: VERSION, %s}]", 18, "CF189", "VERSION is no id of a release, so it bars nothing (did you mean `release: ID`?)"),
+        ("bars: [{release: ID-x, %s}]", 18, "CF189", "ID-x is no id of a release, so it bars nothing (did you mean ID?)"),
+        ("bars: [{release: NEAR, %s}]", 18, "CF189", "there is no release NEAR, so it bars nothing (did you mean ID?)"),
+        ("bars: [{workload: ID, %s}]", 19, "CF189", "ID is no digest of a workload, so it bars nothing (did you mean `release: ID`?)"),
+    ],
+)  # fmt: skip
+def test_what_a_promotion_names_is_there(
+    committed: Repo, entries: str, column: int, code: str, said: str
+) -> None:
+    """A hold, bar or excuse about nothing would stop nothing, and look as if it did."""
+    (id,) = (path.name for path in (committed.root / "overlays/chat/releases").iterdir())
+    near = id[:-1] + ("0" if id[-1] != "0" else "1")
+    for word, meant in (("VERSION", id.rpartition("-")[0]), ("ID", id), ("NEAR", near)):
+        entries, said = entries.replace(word, meant), said.replace(word, meant)
+    head = "apiVersion: canaryfleet.dev/v1alpha1\nkind: Promotion\nmetadata: {name: chat}\n"
+    committed.write("overlays/chat/promotion.yaml", head + entries % WHO + "\n")
+    for command in (["lint"], ["render", "--check"], ["point", "chat", "--wave", "rest"]):
+        (found,) = committed.refused(*command).findings
+        assert found.text.startswith(f"overlays/chat/promotion.yaml:4:{column}: error {code}: {said}")
+
+
+def test_what_is_there_or_was_there_may_be_named(committed: Repo) -> None:
+    """A release that was pruned is known to nobody, and its bar stays; the bot names what there was."""
+    (id,) = (path.name for path in (committed.root / "overlays/chat/releases").iterdir())
+    head = "apiVersion: canaryfleet.dev/v1alpha1\nkind: Promotion\nmetadata: {name: chat}\n"
+    bars = [f"{{release: {name}, {WHO}}}" for name in (id, "0.1.0-0123456789ab")]
+    bars += [f"{{workload: {name}, {WHO}}}" for name in ('"' + "0123456789" * 2 + '"',)]
+    bars += [f"{{workload: gone, {WHO}}}".replace("by: ann", "by: canaryfleet")]
+    holds = [f"{{wave: rest, {WHO}}}", f"{{cluster: eu-1, {WHO}}}", f"{{{WHO}}}"]
+    text = (
+        f"{head}bars: [{', '.join(bars)}]\nholds: [{', '.join(holds)}]\nexcused: [{{cluster: eu-1, {WHO}}}]\n"
+    )
+    committed.write("overlays/chat/promotion.yaml", text)
+    assert committed.run("lint").code == 0
+
+
+@pytest.mark.parametrize("name", ["promotion.yml", "Promotion.yaml", "promotions.yaml", "promotion"])
+def test_a_promotion_that_is_named_otherwise_is_found(committed: Repo, name: str) -> None:
+    committed.write(f"overlays/chat/{name}", "holds: []\n")
+    (found,) = committed.refused("lint").findings
+    assert (found.file, found.code) == (f"overlays/chat/{name}", "CF017")
+    assert "(name it promotion.yaml)" in found.text
+
+
+def test_a_promotion_of_another_app_is_found(committed: Repo) -> None:
+    text = "apiVersion: canaryfleet.dev/v1alpha1\nkind: Promotion\nmetadata: {name: chut}\n"
+    committed.write("overlays/chat/promotion.yaml", text)
+    (found,) = committed.refused("lint").findings
+    assert found.text.startswith("overlays/chat/promotion.yaml:3:18: error CF017")

@@ -180,7 +180,9 @@ FILES = {
         "apiVersion": API,
         "kind": "Promotion",
         "metadata": {"name": "chat"},
-        "bars": [{"workload": "bb0a", "by": "ann", "since": "2026-11-16T10:00:00Z", "why": "x"}],
+        "bars": [
+            {"workload": "bb0aa4c719d2b3eb8e17", "by": "ann", "since": "2026-11-16T10:00:00Z", "why": "x"}
+        ],
         "holds": [
             {"wave": "rest", "cluster": "eu-1", "by": "ann", "since": "2026-11-16T10:00:00Z", "why": "x"}
         ],

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from canaryfleet import gate
+from canaryfleet import cli, gate
 from canaryfleet.errors import Problems
 from canaryfleet.gate import CONTEXT, Judged
 from story import Story
@@ -100,6 +100,58 @@ def test_a_bar_is_a_no(story: Story) -> None:
     story.repoint("one")
     found = judged(story, propose(story))
     assert (found.status.state, "barred" in codes(found)) == ("failure", True)
+
+
+@pytest.mark.parametrize("edit", ["members:\n", "none", "more"])
+def test_a_frozen_release_is_not_rewritten(story: Story, edit: str) -> None:
+    """Its waves and members are what limits are read from."""
+    home = story.people / f"overlays/chat/releases/{story.candidate()}"
+    path = home / "release.yaml"
+    if edit == "none":
+        (home / "kustomization.yaml").unlink()
+    elif edit == "more":
+        (home / "more.yaml").write_text("{}")
+    else:
+        path.write_text(path.read_text().replace("  members:\n  - one\n", "  members: []\n", 1))
+    found = judged(story, propose(story))
+    assert (found.status.state, codes(found)) == ("failure", ["rewritten"])
+
+
+def test_a_new_release_rewrites_nothing(story: Story) -> None:
+    story.spec["version"] = "1.3.0"
+    story._write("specs/chat/canary.yaml", story.spec)
+    assert cli.main(["render", "--root", str(story.people)]) == 0
+    assert judged(story, propose(story)).status.state == "success"
+
+
+HOLD = '{by: ann, since: "2026-11-16T00:00:00Z", why: x'
+WRONG = {
+    "holds: [%s, wave: rets}]": ("4:64", "there is no wave rets"),
+    "excused: [%s, cluster: twoo}]": ("4:69", "there is no cluster twoo"),
+    "bars: [%s, release: 1.1.0}]": ("4:66", "1.1.0 is no id of a release"),
+    "holds: [%s": ("", ""),
+}
+
+
+@pytest.mark.parametrize("entry", sorted(WRONG))
+def test_what_a_person_holds_or_bars_has_to_be_there(story: Story, entry: str) -> None:
+    head = "apiVersion: canaryfleet.dev/v1alpha1\nkind: Promotion\nmetadata: {name: chat}\n"
+    path = story.people / "overlays/chat/promotion.yaml"
+    path.write_text(head + entry % HOLD + "\n")
+    found = judged(story, propose(story))
+    assert (found.status.state, codes(found)) == ("failure", ["promotion-wrong"])
+    (reason,) = found.reasons["chat"]
+    place, said = WRONG[entry]
+    assert reason.message.startswith(f"overlays/chat/promotion.yaml:{place}")
+    assert said in reason.message
+    path.write_text(head + f"holds: [{HOLD}, wave: rest}}]\nexcused: [{HOLD}, cluster: two}}]\n")
+    assert judged(story, propose(story)).status.state == "success"
+
+
+def test_a_promotion_of_another_name_is_refused(story: Story) -> None:
+    (story.people / "overlays/chat/promotion.yml").write_text("holds: []\n")
+    found = judged(story, propose(story))
+    assert (found.status.state, codes(found)) == ("failure", ["promotion-wrong"])
 
 
 def test_going_back_to_the_fallback_is_always_allowed(story: Story) -> None:

@@ -58,6 +58,39 @@ def test_a_fallback_that_a_person_merged_past_the_gate_is_never_gone_to(story: S
     assert not [subject for subject in story.log() if "2.0.0 to" in subject]
 
 
+HOLD = 'by: ann, since: "2026-11-16T00:00:00Z", why: x'
+
+
+@pytest.mark.parametrize(
+    ("name", "entry", "said"),
+    [
+        ("promotion.yaml", "holds: [{wave: rets, %s}]", "promotion.yaml:4:16: there is no wave rets (did you mean rest?)"),
+        ("promotion.yaml", "holds: [{cluster: onne, %s}]", "promotion.yaml:4:19: there is no cluster onne (did you mean one?)"),
+        ("promotion.yaml", "bars: [{release: 1.1.0, %s}]", "promotion.yaml:4:18: 1.1.0 is no id of a release"),
+        ("promotion.yml", "holds: [{%s}]", "nobody reads a file named promotion.yml"),
+    ],
+)  # fmt: skip
+def test_a_hold_or_bar_about_nothing_holds_the_app_and_says_so(
+    story: Story, name: str, entry: str, said: str
+) -> None:
+    story.release("1.1.0")
+    path = story.people / "overlays/chat" / name
+    path.write_text(
+        "apiVersion: canaryfleet.dev/v1alpha1\nkind: Promotion\nmetadata: {name: chat}\n"
+        + entry % HOLD
+        + "\n"
+    )
+    story.commit("by hand")
+    for _ in range(2):
+        decision = story.turn().outcome.decision
+        (why,) = (reason for reason in decision.reasons if reason.code == "promotion-unreadable")
+        assert (decision.kind, said in why.message, why.alarm) == ("Hold", True, True)
+    path.unlink()
+    story.commit("taken back")
+    story.until_rest()
+    assert moves(story) == GOOD
+
+
 def test_a_bot_whose_clock_is_behind_moves_nothing_forward(story: Story) -> None:
     story.release("1.1.0")
     right = story.now
