@@ -150,6 +150,7 @@ def facts(commits: Iterable[Commit], now: datetime) -> dict[str, Facts]:
     that is behind lets no older evidence in; a time that is still to come is none.
     """
     states: dict[str, _State] = {}
+    lost: dict[str, _State | None] = {}  # what had a pointer that can't be read, or none, before that
     for latest, commit in _dated(commits, now):
         for record in _in_order(commit.records):
             state = states.get(record.cluster)
@@ -157,7 +158,12 @@ def facts(commits: Iterable[Commit], now: datetime) -> dict[str, Facts]:
                 states[record.cluster] = _recorded(state, record)
         for cluster, change in commit.changes.items():
             before = states.pop(cluster, None)
-            if change.pointer:
+            if change.pointer is None:
+                lost[cluster] = before or lost.get(cluster)
+            elif cluster in lost and not change.begins:
+                states[cluster] = _found(lost.pop(cluster), change.pointer, latest)
+            else:
+                lost.pop(cluster, None)
                 began = latest if before or change.begins else None
                 states[cluster] = _moved(before, change.pointer, began)
     return {cluster: _facts(state) for cluster, state in states.items()}
@@ -199,6 +205,15 @@ def _moved(before: _State | None, pointer: Pointer, at: datetime | None) -> _Sta
     # It left them without success: what was proven of them before counts no more.
     kept = {id: item for id, item in before.records.items() if id not in left}
     return _State(pointer, trail, at, reverted=True, records=kept)
+
+
+def _found(before: _State | None, pointer: Pointer, at: datetime | None) -> _State:
+    """A pointer that could not be read for a while can be again.
+
+    What a cluster had in between nobody knows. So what it has now began at this commit, and no older evidence is
+    of it; what was known of before stays, that it went back above all.
+    """
+    return _moved(before, pointer, at)._replace(promoted=at)
 
 
 def _gone_back(before: _State, pointer: Pointer) -> tuple[tuple[str, ...], tuple[str, ...]]:

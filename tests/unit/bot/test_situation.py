@@ -315,6 +315,21 @@ def test_what_moves_nothing_is_left_out(clone: Clone) -> None:
     assert past_of(clone) == []
 
 
+def test_an_overlay_that_could_not_be_read_for_a_while_lets_no_older_evidence_in(clone: Clone) -> None:
+    clone.point(TOOLS, C0, NEW, OLD)
+    clone.commit(clone.said(TOOLS), by=BOT)
+    path = repo.overlay_path(TOOLS, C0)
+    good = (clone.root / path).read_bytes()
+    clone.write(path, "- not: [this\n")
+    clone.commit("Broken")
+    clone.wait(hours=5)
+    (clone.root / path).write_bytes(good)
+    clone.commit("Mended")
+    found, now = clone.survey(), clone.now
+    assert found.plan.past[TOOLS][C0].promoted == now
+    assert standing.gather(clone.read()[TOOLS]).placed[C0].merged.at == now
+
+
 def test_a_fallback_that_changes_alone_is_known_and_by_whom(clone: Clone) -> None:
     clone.point(TOOLS, C0, OLD, NEW)
     id = clone.commit("A fallback alone")

@@ -94,6 +94,28 @@ def test_a_cluster_that_left_and_came_back_begins_anew() -> None:
     assert c0(commit(9, "a"), gone(7)) == Facts()
 
 
+def unreadable(hour: float) -> Commit:
+    return gone(hour)  # to what reads pointers both are none
+
+
+def mended(hour: float, release: str, fallback: str | None = None) -> Commit:
+    """The overlay was there all the time."""
+    return Commit(NOW - hour * HOUR, {"c0": Change(Pointer(release, fallback), begins=False)}, ())
+
+
+def test_a_pointer_that_could_not_be_read_for_a_while_lets_no_older_evidence_in() -> None:
+    known = (commit(9, "a"), commit(8, "b", "a", verified("a")))
+    found = c0(*known, unreadable(7), mended(6, "b", "a"))
+    assert (found.release, found.promoted) == ("b", NOW - 6 * HOUR)
+    assert found.proofs == c0(*known).proofs
+    assert c0(*known, unreadable(7), unreadable(6), mended(5, "c", "b")).promoted == NOW - 5 * HOUR
+    back = c0(*known, unreadable(7), mended(6, "a"), commit(5))
+    assert (back.release, back.promoted, back.reverted) == ("a", NOW - 6 * HOUR, True)
+    start = commit(9)._replace(changes={"c0": Change(None, begins=False)}, root=True)
+    assert c0(start, mended(6, "a")).promoted == NOW - 6 * HOUR
+    assert c0(*known, unreadable(7), mended(-1, "b", "a")).promoted == NOW - 7 * HOUR
+
+
 # Going back
 
 
@@ -436,8 +458,8 @@ def test_overlays_that_are_removed_renamed_broken_or_links(repository: Repositor
     repository.commit()
     assert repository.read().facts["chat"] == {}
     file.write_text(whole)
-    repository.commit()
-    assert repository.read().facts["chat"] == {"c1": Facts("a")}
+    mended = repository.commit()
+    assert repository.read().facts["chat"] == {"c1": Facts("a", mended)}
     file.unlink()
     file.symlink_to("- ../../releases/b")
     repository.commit()
