@@ -111,6 +111,8 @@ def _goes_on(facts: Facts, release: ReleaseFacts) -> bool:
     has = [name for name, pointer in facts.pointers.items() if pointer.release == release.id]
     barred = pointing.bars_on(release, facts.situation.promotion, facts.situation.now)
     members = facts.waves[release.id]
+    if standing.is_done(facts, release):  # whatever a person has moved off it since
+        return False
     if not has or barred or any(standing.went_back(facts, name, release.id) for name in members):
         return False
     state = limits.state(facts, release)
@@ -151,7 +153,8 @@ def _refused(facts: Facts, proposal: Proposal) -> tuple[Reason, ...]:
         return (Reason(code="declined", message=what, remedy=remedy),)
     if newest.state == "merged":
         what = f"{number} is merged, and this reading of the default branch is older"
-        return (Reason(code="merged-already", message=what, remedy="read it anew"),)
+        remedy = f"read it anew; if it stays so, the default branch was forced back past the merge of {number}: push that merge again, or release another version"
+        return (Reason(code="merged-already", message=what, remedy=remedy),)
     if newest.touched:
         what = f"a person has committed on the branch of {number}: it is theirs now"
         return (Reason(code="touched", message=what, remedy=f"merge or close {number}"),)

@@ -14,8 +14,8 @@ from msgspec.structs import replace
 
 from canaryfleet.decode import decode
 from canaryfleet.emit import emit
-from canaryfleet.errors import Problems, one_line, problem
-from canaryfleet.models.base import API_VERSION
+from canaryfleet.errors import Place, Problems, one_line, problem
+from canaryfleet.models.base import API_VERSION, Metadata
 from canaryfleet.models.promotion import Bar, Excuse, HoldEntry, Promotion
 from canaryfleet.syntax import Document, parse
 
@@ -36,7 +36,7 @@ def add(data: bytes | None, file: str, app: str, entries: Sequence[Entry], key: 
     """
     entries = [_plain(entry) for entry in entries]
     if data is None:
-        return _new(app, entries, key)
+        return _new(app, file, entries, key)
     document = parse(data, file)
     before = decode(document, Promotion)
     if not entries:
@@ -74,10 +74,16 @@ def _plain(entry: Entry) -> Entry:
     return replace(entry, by=one_line(entry.by), why=one_line(entry.why))
 
 
-def _new(app: str, entries: Sequence[Entry], key: Key) -> bytes:
+def _new(app: str, file: str, entries: Sequence[Entry], key: Key) -> bytes:
     metadata = {"name": app}
     body = {"apiVersion": API_VERSION, "kind": "Promotion", "metadata": metadata, key: _data(entries)}
-    return emit(body, header=HEADER).encode()
+    made = emit(body, header=HEADER).encode()
+    wanted = Promotion(apiVersion=API_VERSION, kind="Promotion", metadata=Metadata(name=app))
+    if _read(made, file) != replace(wanted, **{key: tuple(entries)}):
+        raise problem(
+            Place(file), CANT, "what would be written says something else", "write the entry by hand"
+        )
+    return made
 
 
 def _data(entries: Sequence[Entry]) -> list[dict[str, Any]]:

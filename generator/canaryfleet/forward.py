@@ -11,6 +11,7 @@ from canaryfleet.models.release import ReleaseWave
 from canaryfleet.overlay import Pointer
 from canaryfleet.pointing import State
 from canaryfleet.proposal import Proposal, names, reason
+from canaryfleet.reasons import REASONS
 from canaryfleet.standing import Facts
 
 
@@ -231,7 +232,18 @@ def _first_or_next(facts: Facts, release: ReleaseFacts) -> tuple[Kind, Code]:
     begun = any(pointer.release == release.id for pointer in facts.pointers.values())
     if begun:
         return "Advance", "room-in-wave"
-    return ("Retry", "bar-lifted") if release.id in facts.ended else ("Start", "first-wave")
+    return ("Retry", "bar-lifted") if _was_barred(facts, release) else ("Start", "first-wave")
+
+
+def _was_barred(facts: Facts, release: ReleaseFacts) -> bool:
+    """True if the commit that last ended a release barred it too: since it is free now, somebody has lifted that."""
+    end = facts.ended.get(release.id)
+    if end is None:
+        return False
+    merged = facts.situation.history[end]
+    return any(
+        bar.workload == release.workload or bar.release == release.id for bar in (*merged.bars, *merged.owes)
+    )
 
 
 def _needs_approval(facts: Facts, release: ReleaseFacts, wave: ReleaseWave, *, leaving: bool = False) -> bool:
@@ -258,4 +270,14 @@ def unproven(facts: Facts, clusters: Sequence[str]) -> list[Reason]:
         if name in facts.pointers:
             key = (codes.get(verdict.kind, "unknown"), verdict.reason) if verdict else ("unknown", "NotSeen")
             alike.setdefault(key, []).append(name)
-    return [reason(code, f"{names(found)}: {why}", found) for (code, why), found in sorted(alike.items())]
+    return [_unproven(facts, code, why, found) for (code, why), found in sorted(alike.items())]
+
+
+def _unproven(facts: Facts, code: Code, why: str, clusters: Sequence[str]) -> Reason:
+    """What to do about it; and that somebody should, when what nobody knows lasts longer than proof may take."""
+    known = REASONS.get(why)
+    late = code == "unknown" and any(standing.is_late(facts, name) for name in clusters)
+    return Reason(
+        code=code, message=f"{names(clusters)}: {why}", remedy=known.remedy if known else "",
+        clusters=tuple(clusters), alarm=late,
+    )  # fmt: skip

@@ -226,8 +226,21 @@ def overdue(facts: Facts, cluster: str) -> bool:
         return False
     placed = facts.placed.get(cluster)
     begin = max(since, placed.merged.at) if placed else since
-    longest = timedelta(seconds=_seconds(wave.progressDeadline) + _seconds(wave.minSuccessTime))
-    return facts.situation.now >= begin + longest
+    return facts.situation.now >= begin + _longest(wave)
+
+
+def is_late(facts: Facts, cluster: str) -> bool:
+    """True if a cluster was given what it has longer ago than proof may take, whatever is known of it by now."""
+    pointer, placed = facts.pointers.get(cluster), facts.placed.get(cluster)
+    wave = facts.waves.get(pointer.release, {}).get(cluster) if pointer else None
+    return (
+        wave is not None and placed is not None and facts.situation.now >= placed.merged.at + _longest(wave)
+    )
+
+
+def _longest(wave: ReleaseWave) -> timedelta:
+    """How long proof may take, with the bake."""
+    return timedelta(seconds=_seconds(wave.progressDeadline) + _seconds(wave.minSuccessTime))
 
 
 def went_back(facts: Facts, cluster: str, release: str) -> bool:

@@ -34,6 +34,7 @@ from world import EARLY, World, fleet, promotion, release, verdict
 
 NOW = datetime(2026, 11, 16, 10, tzinfo=UTC)  # a Monday
 PILOT, REST = ("p",), ("a", "b", "c", "d")
+BY_BOT: dict[str, Any] = {"by": "canaryfleet", "since": EARLY, "why": "it failed"}
 LONG_AGO, HOUR = NOW - timedelta(days=9), timedelta(hours=1)
 
 
@@ -557,6 +558,53 @@ def test_a_lifted_bar_tries_again_from_the_first_wave_with_new_evidence() -> Non
     verdicts = {**now.verdicts, "p": verdict("p", NEW.id, "Verified", NOW)}
     proven = replace(now, history=(*now.history, given), pointers=pointers, verdicts=verdicts)
     assert moved(decide(proven)) == all_to(NEW.id, *REST), "an old failure is not counted for ever"
+
+
+def test_a_bar_is_said_to_be_lifted_only_if_there_was_one() -> None:
+    """A person turned the spec back, and forward again: nothing was barred."""
+    turned = merged(Move(cluster="p", from_=NEW.id, to=OLD.id), kind="Rollback", ends=(NEW.id,), at=NOW)
+    now = replace(situation(), history=(*situation(given="p").history, turned))
+    assert (decide(now).kind, codes(decide(now))) == ("Start", {"first-wave"})
+    owed = replace(turned, owes=(Bar(workload="w2", **BY_BOT),))
+    written = merged(kind="Rollback", bars=(Bar(workload="w2", **BY_BOT),), at=NOW)
+    lifted = replace(now, history=(*now.history[:-1], owed, written))
+    assert (decide(lifted).kind, codes(decide(lifted))) == ("Retry", {"bar-lifted"})
+
+
+def test_who_queues_gets_the_next_release_though_a_person_has_begun_it() -> None:
+    """The one before is done: that its pilot was pointed on by hand does not make it unfinished for ever."""
+    now = situation(NEXT, releases={item.id: item for item in (OLD, NEW, NEXT)}, history=())
+    given = [
+        merged(Move(cluster=name, from_=OLD.id, to=NEW.id, fallback=OLD.id), kind="Advance", release=NEW.id,
+               wave="pilot" if name in PILOT else "rest", at=LONG_AGO, proofs=(proof(name, OLD.id),))
+        for name in PILOT + REST
+    ]  # fmt: skip
+    proven = merged(proofs=tuple(proof(name, NEW.id) for name in PILOT + REST), at=LONG_AGO)
+    hand = merged(Move(cluster="p", from_=NEW.id, to=NEXT.id, fallback=NEW.id), by="person", at=NOW - HOUR)
+    pointers = {name: Pointed(release=NEW.id, fallback=OLD.id) for name in REST} | {
+        "p": Pointed(release=NEXT.id, fallback=NEW.id)
+    }
+    now = replace(
+        now,
+        history=(*given, proven, hand),
+        pointers=pointers,
+        verdicts={},
+        policy=Policy(onNewRelease="queue"),
+    )
+    waits = decide(now)
+    assert (waits.kind, waits.release, "persons-pointer" in codes(waits)) == ("Hold", NEXT.id, False)
+    on = decide(replace(now, verdicts={"p": verdict("p", NEXT.id, "Verified", NOW)}))
+    assert (on.kind, on.release, moved(on)) == ("Advance", NEXT.id, all_to(NEXT.id, *REST))
+
+
+def test_what_nobody_knows_longer_than_proof_may_take_alarms_and_says_what_to_do() -> None:
+    lost = verdict("p", NEW.id, "Unknown", None, reason="BakeMissing")
+    now = situation(given="p~")
+    now = replace(now, verdicts={**now.verdicts, "p": lost})
+    for later, alarm in ((timedelta(0), False), (timedelta(days=30), True)):
+        held = decide(replace(now, now=NOW + later))
+        (why,) = (reason for reason in held.reasons if reason.code == "unknown")
+        assert (held.kind, why.remedy, why.alarm) == ("Hold", "sync it", alarm)
 
 
 def test_what_a_cluster_went_back_to_stays_its_fallback() -> None:

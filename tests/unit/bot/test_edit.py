@@ -251,3 +251,10 @@ def test_bars_pile_up(data: st.DataObject) -> None:
         if data.draw(st.booleans()):
             text += data.draw(st.sampled_from(["# c", "\n", "\n# c\n", "  # c\n", "excused: []\n"])) if text.endswith("\n") and "excused" not in text else "\n"  # fmt: skip
     assert {item.workload for item in read(text.encode()).bars} >= {"w0", "w1", "w2"}
+
+
+def test_a_new_file_is_read_again_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    emit = edit.emit
+    monkeypatch.setattr(edit, "emit", lambda body, header: emit({**body, "bars": []}, header=header))
+    with pytest.raises(Problems, match="CF184: what would be written says something else"):
+        edit.add(None, FILE, "chat", [bar()])

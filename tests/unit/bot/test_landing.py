@@ -26,3 +26,15 @@ def test_it_comes_back_whatever_people_write_and_a_forge_acts_on_none_of_it(why:
     assert text.isascii()
     assert text.isprintable()
     assert not re.search(r"[@#]|://|gh-[0-9]", text, re.IGNORECASE)
+
+
+def test_what_a_newer_version_says_besides_is_passed_over() -> None:
+    """Its rollback would else look like a person's, who moved a pointer."""
+    bar = Bar(workload="w", by="canaryfleet", since="2026-11-16T10:00:00Z", why="x")
+    landing = Landing(app="chat", kind="Rollback", key="k", owes=(bar,))
+    text = line(landing).replace('"why":"x"', '"why":"x","scope":{"all":true}')
+    text = text[:-1] + ',"more":[1]}'
+    assert text.count("more") == text.count("scope") == 1
+    assert read(text) == landing
+    assert read(text.replace('"Rollback"', '"Sideways"')) is None
+    assert read(text.replace('"app":"chat"', '"app":1')) is None

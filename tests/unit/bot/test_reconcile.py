@@ -58,6 +58,30 @@ def test_a_fallback_that_a_person_merged_past_the_gate_is_never_gone_to(story: S
     assert not [subject for subject in story.log() if "2.0.0 to" in subject]
 
 
+def test_a_default_branch_that_was_forced_back_says_what_a_person_has_to_do(story: Story) -> None:
+    story.release("1.1.0")
+    before = story.main()
+    story.turn()
+    story.git("push", "-q", "--force", "origin", f"{before}:main")
+    story.git("fetch", "-q", "origin")
+    story.git("reset", "-q", "--hard", "origin/main")
+    for _ in range(2):
+        decision = story.turn().outcome.decision
+        (why,) = (reason for reason in decision.reasons if reason.code == "merged-already")
+        assert "push that merge again, or release another version" in why.remedy
+    story.release("1.2.0", onNewRelease="replace")
+    story.until_rest()
+    assert story.versions() == dict.fromkeys(CLUSTERS, "1.2.0")
+
+
+def test_a_pilot_that_a_person_pointed_at_a_queued_release_goes_on(story: Story) -> None:
+    story.release("1.1.0")
+    story.repoint("one")
+    story.commit("the pilot by hand")
+    story.until_rest()
+    assert story.versions() == dict.fromkeys(CLUSTERS, "1.1.0")
+
+
 HOLD = 'by: ann, since: "2026-11-16T00:00:00Z", why: x'
 
 
