@@ -49,7 +49,9 @@ def unknown(document: Document, promotion: Promotion, app: str, there: There) ->
 def misnamed(folder: str, names: Collection[str]) -> Iterator[Finding]:
     """Files of an app's folder that are meant to be its promotion.yaml, and that nobody reads."""
     for name in sorted(names):
-        if name != NAME and (name.lower().startswith("promotion") or typo(name.lower(), (NAME,))):
+        if name == NAME or name.startswith("."):  # editors leave such behind
+            continue
+        if name.lower().startswith("promotion") or typo(name.lower(), (NAME,)):
             what, remedy = (
                 f"nobody reads a file named {name}: what it holds or bars is not",
                 f"name it {NAME}",

@@ -156,7 +156,9 @@ def _promotion(root: str, base: str, merged: str, app: str, situation: Situation
     """What people would hold, bar or excuse with it, and what of it can't be read, or is about nothing."""
     folder = f"{repo.OVERLAYS}/{app}"
     path = f"{folder}/{dangling.NAME}"
-    names = [name for name in git.tree_files(root, merged, folder) if name.count("/") == 2]
+    # What is on the default branch already holds the app there, and keeps nobody from going back.
+    new = git.tree_files(root, merged, folder).keys() - git.tree_files(root, base, folder).keys()
+    names = [name for name in new if name.count("/") == 2]
     findings = list(dangling.misnamed(folder, [name.rpartition("/")[2] for name in names]))
     said = git.blobs(root, [f"{tree}:./{path}" for tree in (base, merged)], after.LARGEST)
     data = said.get(f"{merged}:./{path}")

@@ -284,6 +284,11 @@ def test_a_promotion_that_is_named_otherwise_is_found(committed: Repo, name: str
     assert "(name it promotion.yaml)" in found.text
 
 
+def test_what_editors_leave_behind_is_no_promotion(committed: Repo) -> None:
+    committed.write("overlays/chat/.promotion.yaml.swp", "x\n")
+    assert committed.run("lint").code == 0
+
+
 def test_a_promotion_of_another_app_is_found(committed: Repo) -> None:
     text = "apiVersion: canaryfleet.dev/v1alpha1\nkind: Promotion\nmetadata: {name: chut}\n"
     committed.write("overlays/chat/promotion.yaml", text)
