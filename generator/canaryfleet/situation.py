@@ -55,6 +55,7 @@ M = TypeVar("M")
 MOST = Most(commits=100_000, files=5_000_000, seconds=120.0)
 BRANCH = re.compile(rf"{BRANCHES}([^/]+)/([^/]+)")
 SHALLOW = "CF182"
+REWRITTEN = "it was frozen, and the default branch has it with other content now"
 
 
 # Git
@@ -102,7 +103,11 @@ def survey(tree: Tree, commit: str, now: datetime) -> Ground:
     clusters = repo.read_clusters(tree, findings)
     names = sorted({*_folders(tree, repo.OVERLAYS, findings), *_folders(tree, repo.SPECS, findings)})
     found = past.log(tree.root, commit, names, below=below, most=MOST)
-    halves = {name: _half(tree, name, tuple(history.merged(found.of(name), now)), findings) for name in names}
+    changed = past.rewritten(tree.root, commit, names, below=below, most=MOST)
+    halves = {
+        name: _half(tree, name, tuple(history.merged(found.of(name), now)), changed.get(name, ()), findings)
+        for name in names
+    }
     plan = Plan(
         apps={name: _planned(half) for name, half in halves.items()},
         clusters=clusters,
@@ -142,9 +147,14 @@ def _tried(make: Callable[[], M], findings: list[Finding]) -> M | None:
         return None
 
 
-def _half(tree: Tree, name: str, merged: tuple[Merged, ...], findings: list[Finding]) -> Half:
-    """One app. A release or a candidate that can't be read is as good as none; all else holds the app."""
-    holding: list[Finding] = []
+def _half(
+    tree: Tree, name: str, merged: tuple[Merged, ...], changed: Iterable[str], findings: list[Finding]
+) -> Half:
+    """One app. A release or a candidate that can't be read is as good as none; all else holds the app.
+
+    `changed`: frozen files that are not what they were.
+    """
+    holding = [Finding(Place(path), "CF169", REWRITTEN, "restore what it was at first") for path in changed]
     spec = _tried(lambda: repo.policy_of(tree, name), holding)
     promotion = _tried(lambda: repo.promotion(tree, name), holding)
     others: list[Finding] = []

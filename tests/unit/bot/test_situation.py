@@ -1,6 +1,7 @@
 """What the bot reads: real repositories, simulated clusters, and pull requests whose text says nothing."""
 
 import os
+import shutil
 import subprocess
 from collections.abc import Callable
 from datetime import timedelta
@@ -328,6 +329,30 @@ def test_an_overlay_that_could_not_be_read_for_a_while_lets_no_older_evidence_in
     found, now = clone.survey(), clone.now
     assert found.plan.past[TOOLS][C0].promoted == now
     assert standing.gather(clone.read()[TOOLS]).placed[C0].merged.at == now
+
+
+def test_a_frozen_release_that_was_rewritten_holds_the_app(clone: Clone) -> None:
+    """Merged past the gate, its waves and thresholds would decide; what it was at first is in the history."""
+    path = f"overlays/{TOOLS}/releases/{NEW}/release.yaml"
+    good = (clone.root / path).read_text()
+    clone.write(path, good.replace("minSuccessTime: 30m", "minSuccessTime: 1s"))
+    assert good != (clone.root / path).read_text()
+    clone.commit("A shorter bake")
+    clone.write("specs/unrelated.txt", "something else, later")
+    clone.commit("Else")
+    held = clone.read()
+    assert path in (held[TOOLS].unreadable or "")
+    assert held["assistant"].unreadable is None
+    clone.write(path, good)
+    clone.commit("As it was")
+    assert clone.read()[TOOLS].unreadable is None
+    shutil.rmtree((clone.root / path).parent)
+    clone.commit("Pruned")
+    assert path not in (clone.read()[TOOLS].unreadable or "")
+    (clone.root / path).parent.mkdir()
+    clone.write(path, good.replace("minSuccessTime: 30m", "minSuccessTime: 1s"))
+    clone.commit("Rendered again, otherwise")
+    assert path in (clone.read()[TOOLS].unreadable or "")
 
 
 def test_a_fallback_that_changes_alone_is_known_and_by_whom(clone: Clone) -> None:
