@@ -29,7 +29,7 @@ GOLDEN = PROJECT / "tests" / "golden"
 CASES = tuple(path.name for path in sorted((GOLDEN / "cases").iterdir()))
 EXAMPLES = ("assistant", "embeddings", "fraud", "mcp-tools")
 EXAMPLE_PROMETHEUS = "http://prometheus.istio-system:9090"
-GOLDEN_PROMETHEUS = ("http://prometheus.monitoring:9090", "http://thanos.eu:10902")
+GOLDEN_PROMETHEUS = ("http://prometheus.monitoring:9090", "http://thanos.eu:10902", "https://thanos.example")
 
 FASTER = 300  # 15 minutes are 3 seconds
 PAUSE = (1, 4)  # but no time is shorter or longer than this: a controller works in whole seconds
@@ -290,9 +290,10 @@ WHOLE = {  # of a model, or of the app
 
 def good(app: App, template: str, service: str, per_second: float = PER_SECOND) -> None:
     """Let Istio, vLLM and the app itself say, from now on, that the pods of a template do well."""
-    _requests(app, _revision(app, template), service, per_second)
+    store = _labels_of_the_store(app)
+    _requests(app, _revision(app, template), service, per_second, **store)
     share = per_second / PER_SECOND
-    pod = {"namespace": app.namespace, "pod": f"{app.name}-{template}-x2k4v"}
+    pod = {"namespace": app.namespace, "pod": f"{app.name}-{template}-x2k4v", **store}
     app.exporter.grow("vllm:request_success_total", per_second, finished_reason="stop", **pod)
     for histogram, bound in itertools.product(HISTOGRAMS, (*BUCKETS, "+Inf")):
         inside = per_second if float(bound) >= 0.025 else 0.0
@@ -302,7 +303,16 @@ def good(app: App, template: str, service: str, per_second: float = PER_SECOND) 
     for name, value in GAUGES.items():
         app.exporter.set(name, value, **pod)
     for name, value in WHOLE.items():
-        app.exporter.set(name, value, app=app.name, model="fraud-gbm", cluster=app.cluster)
+        app.exporter.set(
+            name, value, **{"app": app.name, "model": "fraud-gbm", "cluster": app.cluster, **store}
+        )
+
+
+def _labels_of_the_store(app: App) -> dict[str, str]:
+    """What every series of the cluster has in a store that several share, by the fleet's own word."""
+    settings = yaml.safe_load((app.root / "fleet.yaml").read_text())
+    labels = settings.get("metrics", {}).get("labels", {})
+    return {name: text.replace("$(cluster.name)", app.cluster) for name, text in labels.items()}
 
 
 def _revision(app: App, template: str) -> str:
@@ -311,13 +321,14 @@ def _revision(app: App, template: str) -> str:
     return next((str(labels[name]) for name in REVISIONS if name in labels), "latest")
 
 
-def _requests(app: App, revision: str, service: str, per_second: float) -> None:
+def _requests(app: App, revision: str, service: str, per_second: float, **store: str) -> None:
     for reporter in ("source", "waypoint"):
         labels = {
             "reporter": reporter,
             "destination_service_name": service,
             "destination_service_namespace": app.namespace,
             "destination_canonical_revision": revision,
+            **store,
         }
         answered = {"request_protocol": "grpc", "response_code": "200", "grpc_response_status": "0"}
         app.exporter.grow("istio_requests_total", per_second, **answered, **labels)
