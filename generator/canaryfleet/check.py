@@ -153,7 +153,7 @@ def _config(known: Known, merged: Merged, app: str, folder: str) -> Iterator[Fin
         content = config_content(item)
         known_keys = {"apiVersion", "kind", "metadata", *content}
         proven = folder.removesuffix(".secret").endswith(short(content))
-        proven = proven and config_name(item) == folder and set(item) == known_keys
+        proven = proven and config_name(item) == folder and set(item) - {"immutable"} == known_keys
     except (KeyError, TypeError):
         yield Finding(Place(path), "CF163", "this is no ConfigMap or Secret", RESTORE)
         return

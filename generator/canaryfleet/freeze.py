@@ -211,7 +211,8 @@ def config_name(item: Object) -> str:
 def _config_files(config: Sequence[Object]) -> Iterable[tuple[str, bytes]]:
     for item in config:
         name = config_name(item)
-        yield f"{name}/config.yaml", emit(item).encode()
+        # named by its content, so nobody may give it another one: pods that restart would read that
+        yield f"{name}/config.yaml", emit(item | {"immutable": True}).encode()
         yield f"{name}/kustomization.yaml", _kustomization("Kustomization", {"resources": ["config.yaml"]})
 
 

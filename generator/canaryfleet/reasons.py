@@ -28,7 +28,8 @@ REASONS: dict[str, Reason] = {
     "OtherPods": Reason(
         "Progressing",
         "the live object says the release, but has other pods",
-        "sync it again, with server-side apply and the cluster's own overlay; stop what changes images there",
+        "sync it again, with server-side apply and the cluster's own overlay; stop what changes the Rollout there (an image updater, "
+        "a reloader, mutating policies, labels or images that Argo CD's own kustomize options add)",
     ),
     "OtherSteps": Reason(
         "Progressing", "the live object says the release, but has other steps", "sync it again, server-side"

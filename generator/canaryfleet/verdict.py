@@ -322,7 +322,11 @@ def _synced(case: Case) -> Said | None:
         return Said("NotSynced", f"it has {live.release or 'no release of canaryfleet'}")
     if (live.pod, live.workload, live.strategy) != (case.pod, release.workload, release.strategy):
         return Said("OtherPods", f"its pods are {live.pod}, and should be {case.pod}")
-    if not live.content or live.content != release.contents.get(case.pod):
+    if case.pod not in release.contents:
+        return Said(
+            "OtherPods", "the release does not say what its pods are; it was frozen before that: release anew"
+        )
+    if live.content != release.contents[case.pod]:
         return Said("OtherPods", f"its pods say that they are {live.pod}, and were changed in the cluster")
     if live.strategy == "canary" and live.steps != release.steps:
         return Said("OtherSteps", "its steps are not those of the release")
@@ -535,7 +539,7 @@ def _first(case: Case) -> bool:
 
     Without a bake nothing would tell a first deployment from a canary whose runs are lost but the revision.
     """
-    ran = any(run.role != "bake" for run in case.attempt)
+    ran = any(run.role != "bake" for run in case._bound)  # whatever it measured
     return case.expected.fallback is None and not ran and (case.bakes or case.live.revision == 1)
 
 

@@ -1,8 +1,9 @@
 """Each feature of the spec, as its golden case has it: accepted, Healthy, and a second release goes its way."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -24,6 +25,7 @@ from rig import Fleet, Member, kustomize, load
 from rig.cluster import crd_files
 from rig.kube import Object
 
+from canaryfleet.engines.argo_rollouts import held
 from canaryfleet.metrics import REQUIRED
 from conftest import VERSIONS
 
@@ -118,6 +120,48 @@ def test_lint_asks_for_what_the_api_server_requires_of_a_provider(version: str) 
     assert required["kayenta"]
     missing = {name: fields - set(REQUIRED.get(name, ())) for name, fields in required.items()}
     assert {name: fields for name, fields in missing.items() if fields} == {}
+
+
+HELD = {
+    "rollout-crd.yaml": ("template",),
+    "analysis-run-crd.yaml": ("metrics", "items"),
+    "analysis-template-crd.yaml": ("metrics", "items"),
+}
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_no_default_of_the_definitions_makes_something_else_of_what_git_has(version: str) -> None:
+    """A verdict compares digests of what a cluster holds with those of the release: each default is taken off."""
+    found = 0
+    for path in (path for path in crd_files(version) if path.name in HELD):
+        schema = yaml.safe_load(path.read_text())["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
+        part = schema["properties"]["spec"]["properties"]
+        for word in HELD[path.name]:
+            part = part[word]
+        for at, default in defaults(part):
+            found += 1
+            with_it, without = ({"metrics": [around(at, value)]} for value in (default, None))
+            assert held.measures(with_it, None) == held.measures(without, None), (path.name, at, default)
+    assert found > 50
+
+
+def defaults(schema: Mapping[str, Any], at: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Where a definition has a default, and which; `*` for any item of a list or a map."""
+    if "default" in schema:
+        yield at, schema["default"]
+    items = [("*", schema["items"])] if "items" in schema else []
+    for name, part in (*schema.get("properties", {}).items(), *items):
+        yield from defaults(part, (*at, name))
+
+
+def around(at: tuple[str, ...], value: Any) -> Any:
+    """An object with a value there, or without one, beside something that is said."""
+    if not at:
+        return value
+    inner = around(at[1:], value)
+    if at[0] == "*":
+        return [inner or {}]
+    return {"said": "so"} | ({} if inner is None else {at[0]: inner})
 
 
 def test_everything_that_is_generated_is_accepted_by_the_api_server(fleet: Fleet) -> None:

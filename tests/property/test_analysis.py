@@ -11,6 +11,7 @@ from generated import Data, Generated, objects
 from hypothesis import given
 from strategies import projects
 
+from canaryfleet.engines.argo_rollouts import held
 from promql import selectors
 from support import PROPERTY
 
@@ -297,3 +298,28 @@ def test_steps_end_and_the_background_does_not(generated: Generated) -> None:
             assert metric["inconclusiveLimit"] >= metric["count"] - 1, (
                 "it measures on instead of stopping early"
             )
+
+
+@PROPERTY
+@given(project=projects())
+def test_the_release_says_what_each_cluster_will_hold(project: Generated) -> None:
+    """Of every variant of the pods and every wave's bake, as kustomize puts them together."""
+    made = project.frozen()
+    contents, analyses = made.release.contents, made.release.analyses
+    for name, built in project.built(made).items():
+        (rollout,) = (item for item in built if item["kind"] == "Rollout")
+        template = rollout["spec"]["template"]
+        assert held.content(template) == contents[made.release.clusters[name].pod]
+        for run in (item for item in built if item["kind"] == "AnalysisRun"):
+            wave = made.release.wave_by_cluster[name].name
+            window = held.given_window(run["spec"]["args"])
+            assert held.measures(run["spec"], window) == analyses[f"bake/{wave}"]
+
+
+@PROPERTY
+@given(project=projects())
+def test_the_controller_keeps_all_runs_of_a_rollout(project: Generated) -> None:
+    made = project.frozen()
+    runs = [key for key in made.release.analyses if not key.startswith("bake/")]
+    (rollout,) = objects(made, "Rollout")
+    assert min(rollout["spec"]["analysis"].values()) > len(runs)

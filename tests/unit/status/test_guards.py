@@ -497,6 +497,14 @@ def test_a_first_deployment_is_believed_of_a_cluster_that_is_known():
     )
 
 
+def test_a_canary_whose_runs_were_changed_is_no_first_deployment():
+    def other(run: Run) -> Run:
+        return replace(run, measures="another")
+
+    seen = runs(runs(GOOD, "steps", other), "background", other)
+    assert reason(seen, fallback=None) == "RunMissing"
+
+
 def test_pods_of_something_else_prove_nothing():
     other = replace(pod("a", MIDDLE.live.current.hash, 5), pod="another")
     assert reason(replace(MIDDLE, pods=(other,))) == "StepPaused"

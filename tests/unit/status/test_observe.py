@@ -8,6 +8,7 @@ from msgspec.structs import replace
 from recorded import recording
 
 from canaryfleet.engines.argo_rollouts.observe import observe, reads
+from canaryfleet.engines.argo_rollouts.reduce import reduced
 
 BASE = recording("good")
 LAST = BASE.sightings[-1]
@@ -52,6 +53,31 @@ def test_a_run_whose_queries_ask_for_another_version_is_of_none(asked, same):
     name = run(LAST.apps[0].answers, "Step")["metadata"]["name"]
     seen = next(item for item in changed(change).runs if item.name == name)
     assert (seen.hash == HASH) is same
+
+
+@pytest.mark.parametrize(("stable", "same"), [(HASH, False), ("another", True)])
+def test_a_run_that_compares_the_version_with_itself_is_of_none(stable, same):
+    def change(answers):
+        run(answers, "Step")["spec"]["args"].append({"name": "stable-hash", "value": stable})
+
+    name = run(LAST.apps[0].answers, "Step")["metadata"]["name"]
+    for seen in (changed(change), observe(reduced_of(change), BASE.subject)):
+        assert (next(item for item in seen.runs if item.name == name).hash == HASH) is same
+
+
+def reduced_of(change: Any) -> Any:
+    """What a recording has of the answers after a change."""
+    answers = copy.deepcopy(LAST.apps[0].answers)
+    change(answers)
+    return replace(LAST, apps=(reduced(replace(LAST.apps[0], answers=answers)),))
+
+
+@pytest.mark.parametrize("name", ["cluster", "revision", "window"])
+def test_a_run_that_is_given_an_argument_twice_is_not_understood(name):
+    def change(answers):
+        run(answers, "Step")["spec"]["args"].append({"name": name, "value": "another"})
+
+    assert changed(change).unread.reason == "Contradictory"
 
 
 def test_runs_of_another_rollout_are_left_out():

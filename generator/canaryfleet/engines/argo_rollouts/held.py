@@ -3,7 +3,7 @@
 The controller reads a whole Rollout into Go's structs and writes it back with each revision (rollout/sync.go,
 setRolloutRevision), and makes runs out of templates: what says nothing is left out (`omitempty`) or comes in
 (structs that are no pointers), quantities get their canonical form, and the CRDs have defaults. All of that
-is taken off on both sides, and with it the difference between a zero and nothing.
+is taken off on both sides. What is a pointer in Go, a map of texts or anybody's JSON goes through as it is.
 """
 
 from collections.abc import Iterable, Iterator
@@ -20,9 +20,43 @@ DEFAULTS = {
     ("", "divisor", "0"),
     ("datadog", "interval", "5m"),
     ("datadog", "apiVersion", "v1"),
+    ("datadog", "requestTimeout", "10s"),
 }
-AMOUNTS = frozenset({"limits", "requests"})  # maps of quantities
+AMOUNTS = frozenset({"limits", "requests", "overhead"})  # maps of quantities
 AMOUNT = frozenset({"sizeLimit", "divisor"})
+# Pointers everywhere (core/v1, batch/v1, analysis_types.go): their zero stays, and is something else than nothing.
+ZEROS = frozenset(
+    [
+        "activeDeadlineSeconds",
+        "allowPrivilegeEscalation",
+        "automountServiceAccountToken",
+        "backoffLimit",
+        "backoffLimitPerIndex",
+        "completions",
+        "consecutiveErrorLimit",
+        "defaultMode",
+        "enableServiceLinks",
+        "fsGroup",
+        "hostUsers",
+        "maxFailedIndexes",
+        "mode",
+        "parallelism",
+        "priority",
+        "readOnlyRootFilesystem",
+        "returnData",
+        "runAsGroup",
+        "runAsNonRoot",
+        "runAsUser",
+        "storageClassName",
+        "terminationGracePeriodSeconds",
+        "timeout",
+        "tolerationSeconds",
+        "ttlSecondsAfterFinished",
+    ]
+)
+# Maps of texts, of which an empty one says something; and what is anybody's JSON.
+TEXTS = frozenset({"labels", "annotations", "matchLabels", "nodeSelector", "volumeAttributes"})
+FREE = frozenset({"jsonBody", "plugin"})
 
 
 def content(template: Raw) -> str:
@@ -37,8 +71,9 @@ def measures(spec: Raw, window: str | None) -> str:
 
 
 def given_window(arguments: Iterable[Raw]) -> str | None:
-    """The window among arguments; None if there is none."""
-    return next((item.get("value") for item in arguments if item.get("name") == WINDOW), None)
+    """The one window among arguments; None if there is none, or more than one."""
+    found = [item.get("value") for item in arguments if item.get("name") == WINDOW]
+    return found[0] if len(found) == 1 else None
 
 
 def _plain(value: Any, name: str = "") -> Any:
@@ -47,13 +82,27 @@ def _plain(value: Any, name: str = "") -> Any:
         return dict(_said(value, name))
     if isinstance(value, list | tuple):
         return [_plain(item) for item in value]
-    return value
+    return _literal(value)
+
+
+def _literal(value: Any) -> Any:
+    """Data as it is; a whole number is the same with and without a point, and Go writes none."""
+    if isinstance(value, dict):
+        return {key: _literal(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_literal(item) for item in value]
+    return int(value) if isinstance(value, float) and value.is_integer() and abs(value) < 2**63 else value
 
 
 def _said(value: Raw, name: str) -> Iterator[tuple[str, Any]]:
     for key, item in value.items():
+        if item is None:
+            continue
+        if key in FREE or name in TEXTS:
+            yield key, _literal(item)
+            continue
         plain = _amount(item) if name in AMOUNTS or key in AMOUNT else _plain(item, key)
-        if plain and not (isinstance(plain, str) and _default(name, key, plain)):
+        if (plain or key in ZEROS) and not (isinstance(plain, str) and _default(name, key, plain)):
             yield key, plain
 
 

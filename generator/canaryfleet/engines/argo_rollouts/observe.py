@@ -13,7 +13,14 @@ from msgspec import ValidationError, convert, to_builtins
 from msgspec.structs import replace
 
 from canaryfleet.engines.argo_rollouts import held, shapes
-from canaryfleet.engines.argo_rollouts.analysis import CANARY_HASH, CLUSTER, RETENTION, REVISION, exactly
+from canaryfleet.engines.argo_rollouts.analysis import (
+    CANARY_HASH,
+    CLUSTER,
+    RETENTION,
+    REVISION,
+    STABLE_HASH,
+    exactly,
+)
 from canaryfleet.engines.argo_rollouts.rollout import RELEASE_LABEL
 from canaryfleet.evidence import DRIFT
 from canaryfleet.models.observation import (
@@ -364,6 +371,8 @@ def _run(run: shapes.AnalysisRun, role: Role) -> Run:
         raise _Unusable(
             "Contradictory", f"{run.metadata.name} has results that it does not measure, or twice"
         )
+    if len(given) != len(run.spec.args):
+        raise _Unusable("Contradictory", f"{run.metadata.name} is given an argument twice")
     dry = _dry(run.spec, asked_for)
     return Run(
         name=run.metadata.name,
@@ -377,7 +386,8 @@ def _run(run: shapes.AnalysisRun, role: Role) -> Run:
         release=labels.get(RELEASE_LABEL),
         pod=given.get(REVISION),
         cluster=given.get(CLUSTER),
-        hash=hash_ if asked in (None, hash_) else None,
+        # a version that is compared with itself is never worse
+        hash=hash_ if asked in (None, hash_) and given.get(STABLE_HASH) != hash_ else None,
         revision=_number(run.metadata.annotations.get(REVISION_ANNOTATION)),
         metrics=tuple(
             _measured(run, metric, results.get(metric.name), dry=metric.name in dry)

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 
 from msgspec.structs import replace
 
-from canaryfleet.engines.argo_rollouts.analysis import CANARY_HASH, CLUSTER, REVISION
+from canaryfleet.engines.argo_rollouts.analysis import CANARY_HASH, CLUSTER, REVISION, STABLE_HASH
 from canaryfleet.engines.argo_rollouts.observe import HASH, REVISION_ANNOTATION, trim
 from canaryfleet.engines.argo_rollouts.rollout import RELEASE_LABEL
 from canaryfleet.models.observation import Look, Problem, Raw
@@ -21,7 +21,7 @@ from canaryfleet.workload.objects import POD_ANNOTATION, REVISION_LABEL, WORKLOA
 
 ANNOTATIONS = {POD_ANNOTATION, WORKLOAD_ANNOTATION, REVISION_ANNOTATION}  # so not last-applied-configuration
 LABELS = {RELEASE_LABEL, REVISION_LABEL, HASH, "rollout-type", "step-index"}
-ARGUMENTS = {CANARY_HASH, CLUSTER, REVISION}
+ARGUMENTS = {CANARY_HASH, CLUSTER, REVISION, STABLE_HASH}
 # The controller quotes what a provider answered, or the address with all that is in it.
 _QUOTED = re.compile(r'"?Error Message:.*', re.DOTALL)
 _ADDRESS = re.compile(r"\b([a-z][a-z0-9+.-]*://)[^\s\"']*", re.IGNORECASE)

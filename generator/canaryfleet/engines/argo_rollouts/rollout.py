@@ -159,8 +159,9 @@ def render(
     }
     for run in bakes.values():
         run["metadata"]["labels"] |= _run_labels(identity)
-    rollout = _rollout(spec, workload, pod, strategy, identity)
     analyses = dict(_analyses(strategy, {item.name: item.object for item in made.values() if item}, bakes))
+    runs = sum(not key.startswith(BAKE) for key in analyses)
+    rollout = _rollout(spec, workload, pod, strategy, identity, runs)
     return Rendered((rollout, *templates), bakes, tuple(steps), bool(templates or bakes), analyses)
 
 
@@ -183,11 +184,19 @@ def _analyses(
         yield f"{BAKE}/{wave}", held.measures(run["spec"], held.given_window(run["spec"]["args"]))
 
 
-def _rollout(spec: Canary, workload: Workload, pod: Pod, strategy: Object, identity: Identity) -> Object:
+def _rollout(
+    spec: Canary, workload: Workload, pod: Pod, strategy: Object, identity: Identity, runs: int
+) -> Object:
+    """The Rollout, whose rollouts make so many runs.
+
+    The controller also collects those of the present rollout that are over (utils/analysis/filter.go,
+    FilterAnalysisRunsToDelete): what proves it has to be kept whole.
+    """
     labels = workload.labels | {RELEASE_LABEL: identity.release}
     annotations = workload.annotations | {"canaryfleet.dev/workload": identity.workload}
     ready = max(MIN_READY, workload.min_ready)
     history = spec.rollback.history
+    kept = max(history, runs + 2)
     body: Object = {
         "selector": {"matchLabels": dict(workload.selector)},
         "template": pod.template,
@@ -195,7 +204,7 @@ def _rollout(spec: Canary, workload: Workload, pod: Pod, strategy: Object, ident
         "progressDeadlineSeconds": max(600, 2 * seconds(spec.workload.startup or "0") + 300, ready + 300),
         "revisionHistoryLimit": history,
         "rollbackWindow": {"revisions": spec.rollback.revisions},
-        "analysis": {"successfulRunHistoryLimit": history, "unsuccessfulRunHistoryLimit": history},
+        "analysis": {"successfulRunHistoryLimit": kept, "unsuccessfulRunHistoryLimit": kept},
         "strategy": strategy,
     }
     metadata = {
