@@ -114,11 +114,19 @@ class Story:
         return self.people / repo.overlay_path(self.app, cluster)
 
     def repoint(self, cluster: str) -> None:
-        """Point a cluster at the candidate by hand, whatever its wave says; nothing is committed."""
+        """Point a cluster at the candidate by hand, whatever its wave says; nothing is committed.
+
+        What it has becomes its fallback, unless it has one already.
+        """
         path = self.overlay(cluster)
         present = pointer(path.read_bytes())
         assert present is not None
-        path.write_text(path.read_text().replace(present.release, self.candidate()))
+        text = path.read_text().replace(present.release, self.candidate())
+        if present.fallback is None:
+            head = f"metadata:\n  name: {self.app}\n"
+            note = f"{head}  annotations:\n    canaryfleet.dev/fallback: {present.release}\n"
+            text = text.replace(head, note, 1)
+        path.write_text(text)
 
     def approve(self) -> None:
         """Approve every open pull request of the bot at its head."""

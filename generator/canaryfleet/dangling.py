@@ -6,10 +6,12 @@ whether it is nearly, but not quite, what is there.
 
 import re
 from collections.abc import Collection, Iterator, Mapping
+from datetime import datetime
 from typing import NamedTuple
 
+from canaryfleet import schedule
 from canaryfleet.digest import ID_LENGTH, STAMP_LENGTH
-from canaryfleet.errors import Finding, Place
+from canaryfleet.errors import WARNING, Finding, Place
 from canaryfleet.models.promotion import Bar, Promotion
 from canaryfleet.nearest import nearest, typo
 from canaryfleet.proposal import BOT
@@ -29,20 +31,29 @@ class There(NamedTuple):
     releases: Mapping[str, str]
 
 
-def unknown(document: Document, promotion: Promotion, app: str, there: There) -> Iterator[Finding]:
-    """What the app's file names and is not there."""
+def unknown(
+    document: Document, promotion: Promotion, app: str, there: There, now: datetime
+) -> Iterator[Finding]:
+    """What the app's file names and is not there; what is over names nothing any more.
+
+    An excuse about nothing stops nothing and lets nothing through, so that is a warning.
+    """
     if promotion.metadata.name != app:
         what = f"it is in the folder of {app}, and says that it is of {promotion.metadata.name}"
         yield Finding(document.place(("metadata", "name")), "CF017", what, "give both the same name")
     for number, hold in enumerate(promotion.holds):
+        if not schedule.lasts(hold.until, now):
+            continue
         at = ("holds", number)
         yield from _known(document, (*at, "wave"), "wave", hold.wave, there.waves)
         yield from _known(document, (*at, "cluster"), "cluster", hold.cluster, there.clusters)
     for number, excuse in enumerate(promotion.excused):
-        at = ("excused", number)
-        yield from _known(document, (*at, "cluster"), "cluster", excuse.cluster, there.clusters)
+        if schedule.lasts(excuse.until, now):
+            place = ("excused", number, "cluster")
+            for item in _known(document, place, "cluster", excuse.cluster, there.clusters):
+                yield item._replace(severity=WARNING)
     for number, bar in enumerate(promotion.bars):
-        if bar.by != BOT:  # which names what there was, however long ago
+        if bar.by != BOT and schedule.lasts(bar.until, now):  # the bot names what there was, however long ago
             yield from _bar(document, number, bar, there)
 
 

@@ -111,12 +111,20 @@ def _goes_on(facts: Facts, release: ReleaseFacts) -> bool:
     has = [name for name, pointer in facts.pointers.items() if pointer.release == release.id]
     barred = pointing.bars_on(release, facts.situation.promotion, facts.situation.now)
     members = facts.waves[release.id]
-    if standing.is_done(facts, release):  # whatever a person has moved off it since
+    if standing.is_done(facts, release) or _rests(facts, release):  # whatever a person has moved off it since
         return False
     if not has or barred or any(standing.went_back(facts, name, release.id) for name in members):
         return False
     state = limits.state(facts, release)
     return any(pointing.incomplete(state, wave) for wave in release.waves)
+
+
+def _rests(facts: Facts, release: ReleaseFacts) -> bool:
+    """True if all who are to have a release have it, and it stands there, be it by having gone back to it."""
+    situation = facts.situation
+    out = pointing.excused_now(situation.promotion, standing.retiring(situation), situation.now)
+    members = [name for name in facts.waves[release.id] if name not in out]
+    return all(limits.present(facts, name) == release.id and standing.stands(facts, name) for name in members)
 
 
 # What the forge says to it, and what comes of it
@@ -154,7 +162,8 @@ def _refused(facts: Facts, proposal: Proposal) -> tuple[Reason, ...]:
     if newest.state == "merged":
         what = f"{number} is merged, and this reading of the default branch is older"
         remedy = f"read it anew; if it stays so, the default branch was forced back past the merge of {number}: push that merge again, or release another version"
-        return (Reason(code="merged-already", message=what, remedy=remedy),)
+        alarm = proposal.kind == "Rollback"  # nobody but a person gets it out of there
+        return (Reason(code="merged-already", message=what, remedy=remedy, alarm=alarm),)
     if newest.touched:
         what = f"a person has committed on the branch of {number}: it is theirs now"
         return (Reason(code="touched", message=what, remedy=f"merge or close {number}"),)
@@ -230,7 +239,7 @@ def _rest(facts: Facts, target: ReleaseFacts, reasons: tuple[Reason, ...]) -> De
     excused = pointing.excused_now(facts.situation.promotion, state.retiring, facts.situation.now)
     incomplete = [wave for wave in target.waves if pointing.incomplete(state, wave)]
     members = [name for name in facts.waves[target.id] if name not in excused]
-    calm = all(limits.present(facts, name) == target.id and standing.stands(facts, name) for name in members)
+    calm = _rests(facts, target)
     under_way = tuple(name for name in members if pointing.is_under_way(state, name))
     gone = any(item.code == "gone" for item in reasons)
     active = facts.situation.policy.lifecycle == "active"

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from canaryfleet import after, commits, dangling, git, landing, limits, repo
 from canaryfleet.dangling import There
 from canaryfleet.decode import decode
-from canaryfleet.errors import Place, Problems, problem
+from canaryfleet.errors import ERROR, Place, Problems, problem
 from canaryfleet.models.canary import Canary
 from canaryfleet.models.decision import Code, Pointed, Reason, Situation
 from canaryfleet.models.forge import CommitStatus, PullRequest
@@ -98,8 +98,8 @@ def judge(root: str, sight: Sight, head: str) -> dict[str, list[Reason]]:
 def _about(root: str, sight: Sight, merged: str, app: str) -> Iterator[Reason]:
     """All about one app."""
     situation = sight.situations.get(app)
-    yield from _rewritten(root, sight.commit, merged, app)
-    yield from _promotion(root, sight.commit, merged, app, situation)
+    yield from _rewritten(root, sight, merged, app)
+    yield from _promotion(root, sight, merged, app)
     yield from _app(root, situation, merged, app)
 
 
@@ -131,12 +131,17 @@ def _app(root: str, situation: Situation | None, merged: str, app: str) -> Itera
     yield from limits.broken(replace(situation, pointers=before), judged, there)
 
 
-def _rewritten(root: str, base: str, merged: str, app: str) -> Iterator[Reason]:
-    """Frozen files that are on the default branch and would be others: limits, waves and members are read from them."""
+def _rewritten(root: str, sight: Sight, merged: str, app: str) -> Iterator[Reason]:
+    """Frozen files that are on the default branch and would be others: limits, waves and members are read from them.
+
+    What was rewritten past the gate may be restored.
+    """
     folder = f"{repo.OVERLAYS}/{app}"
-    before, after = (_frozen(git.tree_files(root, tree, folder)) for tree in (base, merged))
+    before, after = (_frozen(git.tree_files(root, tree, folder)) for tree in (sight.commit, merged))
+    good = {path: kept.blob for path, kept in sight.ground.rewritten.get(app, {}).items()}
     for home in sorted(before.keys() & after.keys()):
-        files = before[home].items() ^ after[home].items()
+        kept = before[home] | {path: blob for path, blob in good.items() if after[home].get(path) == blob}
+        files = kept.items() ^ after[home].items()
         if files:
             what = f"{min(files)[0]} would change, and what is frozen on the default branch never does"
             yield Reason(code="rewritten", message=what, remedy="restore it from Git, and make a new release")
@@ -152,8 +157,9 @@ def _frozen(files: Mapping[str, str]) -> dict[str, dict[str, str]]:
     return found
 
 
-def _promotion(root: str, base: str, merged: str, app: str, situation: Situation | None) -> Iterator[Reason]:
+def _promotion(root: str, sight: Sight, merged: str, app: str) -> Iterator[Reason]:
     """What people would hold, bar or excuse with it, and what of it can't be read, or is about nothing."""
+    base, situation = sight.commit, sight.situations.get(app)
     folder = f"{repo.OVERLAYS}/{app}"
     path = f"{folder}/{dangling.NAME}"
     # What is on the default branch already holds the app there, and keeps nobody from going back.
@@ -166,10 +172,11 @@ def _promotion(root: str, base: str, merged: str, app: str, situation: Situation
         try:
             document = parse(data, path)
             known = decode(document, Promotion)
-            findings += dangling.unknown(document, known, app, _there(root, merged, app, situation))
+            there = _there(root, merged, app, situation)
+            findings += dangling.unknown(document, known, app, there, sight.now)
         except Problems as problems:
             findings += problems.findings
-    for item in findings:
+    for item in (item for item in findings if item.severity == ERROR):
         yield Reason(code="promotion-wrong", message=f"{item.place}: {item.message}", remedy=item.remedy)
 
 

@@ -20,7 +20,6 @@ LONGEST = 10.0  # seconds for each question: a status that waits for its history
 LARGEST = 1 << 20
 HERE = Place(repo.OVERLAYS)
 _BOTS = re.compile(rf"{repo.OVERLAYS}/([^/]+)/(?:clusters/([^/]+)/kustomization|promotion)\.yaml")
-_FROZEN = re.compile(rf"{repo.OVERLAYS}/[^/]+/(?:releases|config)/[^/]+/.+")
 
 
 class Past(NamedTuple):
@@ -90,26 +89,6 @@ def log(root: str, ref: str, apps: Collection[str], *, below: str, most: Most) -
     branches = _branches(root, newest, below, most.seconds)
     pointers = pointers_of(root, [*newest, *branches.values()], most.seconds)
     return Log([_commit(item, branches.get(item.id, item), pointers) for item in newest], pointers)
-
-
-def rewritten(root: str, ref: str, apps: Collection[str], *, below: str, most: Most) -> dict[str, list[str]]:
-    """Files of releases and configuration that are there, and are not what they were at first, by app.
-
-    Limits, waves, members and digests are read from them, so whoever changes one past the gate would decide.
-    Raises `Problems` CF025.
-    """
-    paths = [f"{repo.OVERLAYS}/{app}/{name}" for app in apps for name in ("releases", "config")]
-    first: dict[str, str | None] = {}
-    last: dict[str, str | None] = {}
-    for item in git.log(root, ref, paths, below=below, most=most.commits, timeout=most.seconds):
-        for path, file in item.files.items():
-            if _FROZEN.fullmatch(path):
-                last.setdefault(path, file.blob)  # the newest commit comes first
-                first[path] = file.old or file.blob
-    found: dict[str, list[str]] = {}
-    for path in sorted(path for path, blob in last.items() if blob and blob != first[path]):
-        found.setdefault(path.split("/")[1], []).append(path)
-    return found
 
 
 def pointers_of(root: str, commits: Iterable[Logged], timeout: float = LONGEST) -> dict[str, Pointer | None]:

@@ -1,6 +1,7 @@
 """A GitOps repository as models: everything that people wrote, read and checked in one go."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 from math import isfinite
 from posixpath import join
 from types import MappingProxyType
@@ -67,7 +68,8 @@ def read(tree: Tree, apps: Iterable[str] = ()) -> Reading:
             specs[app] = spec
         known = _collect(findings, lambda app=app: promotion(tree, app))  # type: ignore[misc]
         releases = _releases(tree, app, []) if known else {}  # what is wrong with them is said elsewhere
-        findings += dangling_names(tree, app, known, releases, specs[app].model if app in specs else None)
+        model = specs[app].model if app in specs else None
+        findings += dangling_names(tree, app, known, releases, model, datetime.now(UTC))
     if settings is None:
         raise Problems(findings)
     return Reading(Repository(settings, clusters, specs, tools), findings)
@@ -276,7 +278,12 @@ def promotion(tree: Tree, app: str) -> Promotion | None:
 
 
 def dangling_names(
-    tree: Tree, app: str, known: Promotion | None, releases: Mapping[str, Release], model: Canary | None
+    tree: Tree,
+    app: str,
+    known: Promotion | None,
+    releases: Mapping[str, Release],
+    model: Canary | None,
+    now: datetime,
 ) -> list[Finding]:
     """What the app's promotion.yaml names that is not there, and files that are meant to be it and are not.
 
@@ -291,7 +298,7 @@ def dangling_names(
         waves |= {wave.name for wave in (*model.waves, *model.hotfixWaves)} if model else set()
         workloads = {id: item.workload for id, item in releases.items()}
         there = dangling.There({*cluster_names(tree), *members}, waves, workloads)
-        found += dangling.unknown(parse(tree.read(path), path), known, app, there)
+        found += dangling.unknown(parse(tree.read(path), path), known, app, there, now)
     return found
 
 

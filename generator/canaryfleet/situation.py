@@ -11,14 +11,27 @@ import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from itertools import chain
+from types import MappingProxyType
 from typing import NamedTuple, TypeVar
 
 from msgspec.structs import replace
 
-from canaryfleet import dangling, git, history, past, pointing, presence, repo, standing, status, takes
+from canaryfleet import (
+    dangling,
+    git,
+    history,
+    past,
+    pointing,
+    presence,
+    repo,
+    standing,
+    status,
+    takes,
+    tampered,
+)
 from canaryfleet.board import App
 from canaryfleet.commits import TRACKED
-from canaryfleet.errors import Finding, Place, Problems, problem
+from canaryfleet.errors import ERROR, Finding, Place, Problems, problem
 from canaryfleet.files import Tree
 from canaryfleet.git import Logged
 from canaryfleet.landing import BRANCHES, Landing
@@ -49,13 +62,14 @@ from canaryfleet.sources import Source
 from canaryfleet.standing import Facts
 from canaryfleet.status import Plan
 from canaryfleet.takes import Scale
+from canaryfleet.tampered import Kept
 
 M = TypeVar("M")
 # The history is evidence, so nearly all of it is looked at; a bound there is, since everything has one.
 MOST = Most(commits=100_000, files=5_000_000, seconds=120.0)
 BRANCH = re.compile(rf"{BRANCHES}([^/]+)/([^/]+)")
 SHALLOW = "CF182"
-REWRITTEN = "it was frozen, and the default branch has it with other content now"
+REWRITTEN = "CF169"
 
 
 # Git
@@ -84,6 +98,8 @@ class Ground(NamedTuple):
     plan: Plan
     latest: datetime | None = None
     """When the bot last committed, by the clock that it had."""
+    rewritten: Mapping[str, Mapping[str, Kept]] = MappingProxyType({})
+    """Frozen files that are not what they were, by app."""
 
     @property
     def findings(self) -> Sequence[Finding]:
@@ -103,11 +119,13 @@ def survey(tree: Tree, commit: str, now: datetime) -> Ground:
     clusters = repo.read_clusters(tree, findings)
     names = sorted({*_folders(tree, repo.OVERLAYS, findings), *_folders(tree, repo.SPECS, findings)})
     found = past.log(tree.root, commit, names, below=below, most=MOST)
-    changed = past.rewritten(tree.root, commit, names, below=below, most=MOST)
-    halves = {
-        name: _half(tree, name, tuple(history.merged(found.of(name), now)), changed.get(name, ()), findings)
-        for name in names
-    }
+    rewritten = tampered.rewritten(tree.root, commit, names, found, below=below, most=MOST)
+    turned = list(_turned(tree.root, commit))
+    halves = {}
+    for name in names:
+        wrong = [*turned, *(_rewritten(path, kept) for path, kept in rewritten.get(name, {}).items())]
+        merged = tuple(history.merged(found.of(name), now))
+        halves[name] = _half(tree, name, merged, wrong, findings, now)
     plan = Plan(
         apps={name: _planned(half) for name, half in halves.items()},
         clusters=clusters,
@@ -115,7 +133,21 @@ def survey(tree: Tree, commit: str, now: datetime) -> Ground:
         past={name: history.facts(found.of(name), now) for name in names},
         left={name: _left(half) & clusters.keys() for name, half in halves.items()},
     )
-    return Ground(tree, commit, ref, below, fleet, halves, plan, found.latest)
+    return Ground(tree, commit, ref, below, fleet, halves, plan, found.latest, rewritten)
+
+
+def _turned(root: str, commit: str) -> Iterator[Finding]:
+    merge = tampered.turned(root, commit, MOST.seconds)
+    if merge:
+        what = f"the merge {merge[:12]} has the default branch as its second parent, so what the bot did before is beside it"
+        remedy = f"merge {merge[:12]}^1 into {merge[:12]}^2 and push that; and never merge by fast-forward"
+        yield Finding(Place(repo.OVERLAYS), SHALLOW, what, remedy)
+
+
+def _rewritten(path: str, kept: Kept) -> Finding:
+    what = "it was frozen, and the default branch has it with other content now"
+    remedy = f"`git checkout {kept.commit[:12]} -- {path}`, or release another version"
+    return Finding(Place(path), REWRITTEN, what, remedy)
 
 
 def _whole(tree: Tree, fleet: Fleet) -> tuple[str, str]:
@@ -148,20 +180,26 @@ def _tried(make: Callable[[], M], findings: list[Finding]) -> M | None:
 
 
 def _half(
-    tree: Tree, name: str, merged: tuple[Merged, ...], changed: Iterable[str], findings: list[Finding]
+    tree: Tree,
+    name: str,
+    merged: tuple[Merged, ...],
+    wrong: Iterable[Finding],
+    findings: list[Finding],
+    now: datetime,
 ) -> Half:
     """One app. A release or a candidate that can't be read is as good as none; all else holds the app.
 
-    `changed`: frozen files that are not what they were.
+    `wrong`: what was done to its history.
     """
-    holding = [Finding(Place(path), "CF169", REWRITTEN, "restore what it was at first") for path in changed]
+    holding = list(wrong)
     spec = _tried(lambda: repo.policy_of(tree, name), holding)
     promotion = _tried(lambda: repo.promotion(tree, name), holding)
     others: list[Finding] = []
     app = repo.survey(tree, name, others)
     candidate = _tried(lambda: repo.candidate(tree, name), others)
     # A bar or a hold about nothing must not be void: nobody would notice.
-    holding += _tried(lambda: repo.dangling_names(tree, name, promotion, app.releases, spec), holding) or ()
+    names = lambda: repo.dangling_names(tree, name, promotion, app.releases, spec, now)  # noqa: E731
+    holding += [item for item in _tried(names, holding) or () if item.severity == ERROR]
     releases = f"{repo.OVERLAYS}/{name}/clusters/"
     holding += [item for item in others if item.place.file.startswith(releases)]
     findings += [*holding, *(item for item in others if item not in holding)]
@@ -170,7 +208,8 @@ def _half(
 
 
 def _said(item: Finding) -> str:
-    meant = f" ({item.remedy})" if item.code == dangling.CODE and item.remedy else ""
+    told = (dangling.CODE, REWRITTEN, SHALLOW)  # where nobody would guess what to do
+    meant = f" ({item.remedy})" if item.code in told and item.remedy else ""
     return f"{item.place}: {item.message}{meant}"
 
 

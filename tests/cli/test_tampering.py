@@ -239,7 +239,6 @@ WHO = 'by: ann, since: "2026-11-16T10:00:00Z", why: x'
     [
         ("holds: [{wave: rets, %s}]", 16, "CF189", "there is no wave rets (did you mean rest?)"),
         ("holds: [{cluster: eu-22, %s}]", 19, "CF189", "there is no cluster eu-22 (did you mean eu-2?)"),
-        ("excused: [{cluster: us-9, %s}]", 21, "CF189", "there is no cluster us-9 (known: eu-1, eu-2)"),
         ("bars: [{release: VERSION, %s}]", 18, "CF189", "VERSION is no id of a release, so it bars nothing (did you mean `release: ID`?)"),
         ("bars: [{release: ID-x, %s}]", 18, "CF189", "ID-x is no id of a release, so it bars nothing (did you mean ID?)"),
         ("bars: [{release: NEAR, %s}]", 18, "CF189", "there is no release NEAR, so it bars nothing (did you mean ID?)"),
@@ -259,6 +258,17 @@ def test_what_a_promotion_names_is_there(
     for command in (["lint"], ["render", "--check"], ["point", "chat", "--wave", "rest"]):
         (found,) = committed.refused(*command).findings
         assert found.text.startswith(f"overlays/chat/promotion.yaml:4:{column}: error {code}: {said}")
+
+
+def test_an_excuse_of_nobody_stops_nothing_and_is_a_warning(committed: Repo) -> None:
+    head = "apiVersion: canaryfleet.dev/v1alpha1\nkind: Promotion\nmetadata: {name: chat}\n"
+    committed.write("overlays/chat/promotion.yaml", f"{head}excused: [{{cluster: us-9, {WHO}}}]\n")
+    (found,) = committed.run("lint").findings
+    said = "warning CF189: there is no cluster us-9 (known: eu-1, eu-2)"
+    assert found.text == f"overlays/chat/promotion.yaml:4:21: {said}"
+    over = "by: ann, since: '2020-01-01T00:00:00Z', until: '2020-01-02T00:00:00Z', why: x"
+    committed.write("overlays/chat/promotion.yaml", f"{head}holds: [{{wave: gone, {over}}}]\n")
+    assert committed.run("lint").findings == []
 
 
 def test_what_is_there_or_was_there_may_be_named(committed: Repo) -> None:

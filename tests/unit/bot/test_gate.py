@@ -1,5 +1,6 @@
 """The gate on real git: what people's pull requests would break, judged by the tree that merging them gives."""
 
+import re
 from datetime import timedelta
 from pathlib import Path
 
@@ -117,6 +118,26 @@ def test_a_frozen_release_is_not_rewritten(story: Story, edit: str) -> None:
     assert (found.status.state, codes(found)) == ("failure", ["rewritten"])
 
 
+def test_what_was_rewritten_past_the_gate_may_be_restored(story: Story) -> None:
+    (home,) = story.people.glob("overlays/chat/releases/1.0.0-*")
+    good = (home / "release.yaml").read_text()
+    (home / "release.yaml").write_text(good.replace("  members:\n  - one\n", "  members: []\n", 1))
+    story.commit("past the gate")
+    (home / "release.yaml").write_text(good)
+    assert judged(story, propose(story)).status.state == "success"
+    (home / "release.yaml").write_text(good.replace("  - one\n", "  - two\n", 1))
+    assert codes(judged(story, propose(story))) == ["rewritten"]
+
+
+def test_a_move_forward_keeps_the_way_back(story: Story) -> None:
+    """`canaryfleet point` without evidence takes a cluster's first release for no way back."""
+    story.repoint("one")
+    path = story.overlay("one")
+    path.write_text(re.sub(r"  annotations:\n    canaryfleet.dev/fallback: .*\n", "", path.read_text()))
+    found = judged(story, propose(story))
+    assert (found.status.state, codes(found)) == ("failure", ["other-fallback"])
+
+
 def test_a_new_release_rewrites_nothing(story: Story) -> None:
     story.spec["version"] = "1.3.0"
     story._write("specs/chat/canary.yaml", story.spec)
@@ -127,7 +148,6 @@ def test_a_new_release_rewrites_nothing(story: Story) -> None:
 HOLD = '{by: ann, since: "2026-11-16T00:00:00Z", why: x'
 WRONG = {
     "holds: [%s, wave: rets}]": ("4:64", "there is no wave rets"),
-    "excused: [%s, cluster: twoo}]": ("4:69", "there is no cluster twoo"),
     "bars: [%s, release: 1.1.0}]": ("4:66", "1.1.0 is no id of a release"),
     "holds: [%s": ("", ""),
 }

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from canaryfleet import landing, record
+from canaryfleet import cli, landing, record
 from canaryfleet.decide import decide
+from canaryfleet.engines.argo_rollouts.simulate import Behaviour
 from canaryfleet.errors import Place, problem
 from canaryfleet.landing import AUTHOR
 from shaken import Killed, killed, shaken
@@ -56,6 +57,87 @@ def test_a_fallback_that_a_person_merged_past_the_gate_is_never_gone_to(story: S
     story.until_rest()
     assert story.versions() == dict.fromkeys(CLUSTERS, "1.0.0")
     assert not [subject for subject in story.log() if "2.0.0 to" in subject]
+
+
+ONE_WAVE: list[dict[str, Any]] = [{"name": "all", "minSuccessTime": "10m"}]
+
+
+@pytest.fixture(scope="module")
+def one_wave(tmp_path_factory: pytest.TempPathFactory) -> Story:
+    """1.0.0 is everywhere by one batch, whose proofs no commit of the bot records."""
+    found = Story(tmp_path_factory.mktemp("one-wave"), waves=ONE_WAVE)
+    found.until_rest()
+    return found
+
+
+def by_hand(story: Story) -> None:
+    """Ann points all clusters at the candidate as `canaryfleet point` does, and merges it."""
+    story.pull()
+    words = ["point", "--root", str(story.people), "--wave", "all", "--verified", "all", "chat"]
+    assert cli.main(words) == 0
+    story.commit("all of it by hand")
+
+
+def test_a_default_branch_that_was_merged_the_wrong_way_round_holds_everything(tmp_path: Path) -> None:
+    """By fast-forward of a branch that was brought up to date: what the bot knew lies beside the first parents."""
+    waves = [{**ONE_WAVE[0], "maxFailures": 1, "maxConcurrency": 2}]
+    story = Story(tmp_path, waves=waves)
+    story.until_rest()
+    story.box._behave = lambda release, cluster: Behaviour(
+        mood="bad" if release.version == "2.0.0" and cluster == "one" else "good"
+    )
+    story.release("2.0.0")
+    base = story.git("rev-parse", "HEAD").strip()
+    story.turn()
+    assert story.turn().outcome.decision.kind == "Rollback"
+    story.git("fetch", "-q")
+    story.git("checkout", "-q", "-B", "idea", base)
+    (story.people / "README.md").write_text("words")
+    story.git("add", "-A")
+    story.git("commit", "-q", "-m", "words")
+    story.git("merge", "-q", "--no-edit", "origin/main")
+    story.git("push", "-q", "origin", "idea:main")
+    story.git("checkout", "-q", "main")
+    merge = story.main()
+    for _ in range(3):
+        decision = story.turn().outcome.decision
+        assert (decision.kind, decision.reasons[0].code) == ("Hold", "promotion-unreadable")
+        assert f"merge {merge[:12]}^1 into {merge[:12]}^2" in decision.reasons[0].message
+        assert story.versions()["one"] == "1.0.0"
+    # what it says to do
+    story.git("checkout", "-q", "-B", "mended", f"{merge}^2")
+    story.git("merge", "-q", "--no-edit", f"{merge}^1")
+    story.git("push", "-q", "--force", "origin", "mended:main")
+    story.git("checkout", "-q", "main")
+    story.git("reset", "-q", "--hard", "origin/main")
+    said = [reason.code for reason in story.turn().outcome.decision.reasons]
+    assert "promotion-unreadable" not in said
+    assert story.versions()["one"] == "1.0.0"
+
+
+def test_what_the_bot_gave_last_is_a_way_back_though_no_commit_recorded_its_proof(
+    one_wave: Story, tmp_path: Path
+) -> None:
+    story = one_wave.fork(tmp_path / "story")
+    story.moods["2.0.0"] = "bad"
+    story.release("2.0.0")
+    by_hand(story)
+    story.until_rest()
+    assert set(story.versions().values()) == {"1.0.0"}
+
+
+def test_a_release_that_all_went_back_to_keeps_nothing_waiting(one_wave: Story, tmp_path: Path) -> None:
+    story = one_wave.fork(tmp_path / "story")
+    story.release("2.0.0")
+    by_hand(story)
+    story.turn(minutes=4)
+    story.pull()
+    story.git("revert", "--no-edit", "HEAD")
+    story.git("push", "-q", "origin", "HEAD:main")
+    story.sync()
+    story.release("3.0.0")
+    story.until_rest()
+    assert set(story.versions().values()) == {"3.0.0"}
 
 
 def test_a_default_branch_that_was_forced_back_says_what_a_person_has_to_do(story: Story) -> None:

@@ -355,6 +355,39 @@ def test_a_frozen_release_that_was_rewritten_holds_the_app(clone: Clone) -> None
     assert path in (clone.read()[TOOLS].unreadable or "")
 
 
+def test_a_release_that_no_cluster_has_yet_may_be_rendered_again(clone: Clone) -> None:
+    """Twice in one pull request, for the inventory has changed in between: it is frozen once a cluster has it."""
+    home = "overlays/mcp-tools/releases/9.0.0-0123456789ab"
+    shutil.copytree(clone.root / f"overlays/{TOOLS}/releases/{NEW}", clone.root / home)
+    text = (clone.root / home / "release.yaml").read_text().replace(NEW, "9.0.0-0123456789ab")
+    clone.write(f"{home}/release.yaml", text)
+    clone.commit("Rendered")
+    clone.write(f"{home}/release.yaml", text.replace("minSuccessTime: 30m", "minSuccessTime: 45m"))
+    clone.commit("Rendered again")
+    assert clone.read()[TOOLS].unreadable is None
+    clone.point(TOOLS, C0, "9.0.0-0123456789ab", NEW)
+    clone.commit("Given")
+    assert clone.read()[TOOLS].unreadable is None
+    clone.write(f"{home}/release.yaml", text)
+    clone.commit("Too late")
+    assert f"{home}/release.yaml" in (clone.read()[TOOLS].unreadable or "")
+
+
+def test_what_is_over_and_excuses_of_nobody_hold_nothing(clone: Clone) -> None:
+    who = "by: ann, since: '2026-11-01T00:00:00Z', why: x"
+    over = f"until: '2026-11-02T00:00:00Z', {who}"
+    head = f"apiVersion: canaryfleet.dev/v1alpha1\nkind: Promotion\nmetadata: {{name: {TOOLS}}}\n"
+    clone.write(
+        f"overlays/{TOOLS}/promotion.yaml",
+        f"{head}holds: [{{wave: gone, {over}}}]\nexcused: [{{cluster: left, {who}}}]\n",
+    )
+    clone.commit("Of long ago")
+    assert clone.read()[TOOLS].unreadable is None
+    clone.write(f"overlays/{TOOLS}/promotion.yaml", f"{head}holds: [{{wave: gone, {who}}}]\n")
+    clone.commit("Of now")
+    assert "there is no wave gone" in (clone.read()[TOOLS].unreadable or "")
+
+
 def test_a_fallback_that_changes_alone_is_known_and_by_whom(clone: Clone) -> None:
     clone.point(TOOLS, C0, OLD, NEW)
     id = clone.commit("A fallback alone")

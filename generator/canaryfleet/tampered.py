@@ -1,0 +1,103 @@
+"""What was done to the default branch that would deceive whoever reads its history: turned merges, rewritten releases."""
+
+import re
+from collections.abc import Collection, Iterator, Mapping
+from typing import NamedTuple
+
+from canaryfleet import git, landing, repo
+from canaryfleet.past import LONGEST, Log, Most
+
+_FROZEN = re.compile(rf"{repo.OVERLAYS}/([^/]+)/releases/([^/]+)/.+")
+
+
+class Kept(NamedTuple):
+    """What a file of a release was when a cluster was first pointed at it, and the commit that has it."""
+
+    blob: str
+    commit: str
+
+
+def rewritten(
+    root: str, ref: str, apps: Collection[str], log: Log, *, below: str, most: Most
+) -> dict[str, dict[str, Kept]]:
+    """Files of releases that are there, and are not what they were when a cluster was first given them, by app.
+
+    Limits, waves, members and digests are read from them, so whoever changes one past the gate would decide.
+    Until a cluster has it a release may be rendered again, as inventory and tools change. `log`: the history of
+    the same apps. Raises `Problems` CF025.
+    """
+    order = {id: place for place, id in enumerate(reversed(_first_parents(root, ref, most.seconds)))}
+    given = _given(log, order)
+    paths = [f"{repo.OVERLAYS}/{app}/releases" for app in apps]
+    good: dict[str, Kept] = {}
+    last: dict[str, str | None] = {}
+    logged = git.log(root, ref, paths, below=below, most=most.commits, timeout=most.seconds)
+    for item in sorted(logged, key=lambda item: order[item.id]):
+        for path, file in item.files.items():
+            found = _FROZEN.fullmatch(path)
+            if found is None:
+                continue
+            last[path] = file.blob
+            if file.blob and order[item.id] <= given.get((found[1], found[2]), order[item.id]):
+                good[path] = Kept(file.blob, item.id)
+    changed: dict[str, dict[str, Kept]] = {}
+    for path, kept in sorted(good.items()):
+        if last[path] not in (None, kept.blob):
+            changed.setdefault(path.split("/")[1], {})[path] = kept
+    return changed
+
+
+def _given(log: Log, order: Mapping[str, int]) -> dict[tuple[str, str], int]:
+    """Where in the history a cluster was first pointed at each release, by app and release."""
+    found: dict[tuple[str, str], int] = {}
+    for commit in log.commits:
+        for app, files in commit.overlays.items():
+            for file in files.values():
+                pointer = log.pointers.get(file.blob or "")
+                if pointer and commit.id in order:
+                    key = app, pointer.release
+                    found[key] = min(order[commit.id], found.get(key, order[commit.id]))
+    return found
+
+
+def turned(root: str, ref: str, timeout: float = LONGEST) -> str | None:
+    """The merge that turned the default branch round: what the bot did before lies beside its first parents.
+
+    A plain `git pull` and push makes one, and a forge that merges by fast-forward what the default branch was merged
+    into. What failed, what was proven and who approved would no longer be read. A branch of the bot that a
+    person merged, with its one commit, is none. Raises `Problems` CF025.
+    """
+    spine = dict.fromkeys(_first_parents(root, ref, timeout))
+    said = _lines(root, ["log", "--format=%H", f"--grep=^{landing.WORD}", ref], timeout)
+    aside = set(said) - spine.keys()
+    if not aside:
+        return None
+    parents = dict(_parents(root, ref, timeout))
+    merges = (id for id in spine if len(parents[id]) == 2)
+    return next((id for id in merges if _turned(parents, spine, aside, parents[id][1])), None)
+
+
+def _turned(
+    parents: Mapping[str, list[str]], spine: Collection[str], aside: Collection[str], tip: str
+) -> bool:
+    """Whether the way from a merged commit along its first parents has the bot's commits, and not that one alone."""
+    way: list[str] = []
+    at: str | None = tip
+    while at is not None and at not in spine:
+        way.append(at)
+        at = next(iter(parents[at]), None)
+    return any(id in aside for id in way[1:]) or (len(way) > 1 and tip in aside)
+
+
+def _first_parents(root: str, ref: str, timeout: float) -> list[str]:
+    return _lines(root, ["rev-list", "--first-parent", ref], timeout)
+
+
+def _parents(root: str, ref: str, timeout: float) -> Iterator[tuple[str, list[str]]]:
+    for line in _lines(root, ["rev-list", "--parents", ref], timeout):
+        id, *parents = line.split()
+        yield id, parents
+
+
+def _lines(root: str, words: list[str], timeout: float) -> list[str]:
+    return git.run(root, words, timeout=timeout, offline=True).decode(errors="replace").splitlines()
