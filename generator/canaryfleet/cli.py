@@ -353,7 +353,7 @@ def _tell_pointed(release: str, pointers: "dict[str, Pointer]", reasons: Sequenc
     for name, pointer in pointers.items():
         print(
             f"{name} -> {release}"
-            + (f" (falls back to {pointer.fallback})" if pointer.fallback else " (first deployment)")
+            + (f" (falls back to {pointer.fallback})" if pointer.fallback else " (nothing to fall back to)")
         )
 
 

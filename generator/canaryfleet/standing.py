@@ -83,7 +83,7 @@ def gather(situation: Situation) -> Facts:
     facts = Facts(situation, raw, placed, by_bot, recorded, ended, waves, named, {})
     trusted = {
         name: pointer
-        if _trusted(facts, name, pointer.fallback, wrote.get(name)) or _gave(facts, name, pointer.fallback)
+        if _trusted(facts, name, pointer.fallback, wrote.get(name))
         else Pointer(pointer.release, None)
         for name, pointer in raw.items()
     }
@@ -103,20 +103,6 @@ def _trusted(facts: Facts, cluster: str, fallback: str | None, wrote: Merged | N
     found = facts.recorded.get((fallback, cluster))
     known = found is not None and found.proof.kind == "Verified" and found.place > begin
     return known or facts.named.get((fallback, cluster), -1) > begin
-
-
-def _gave(facts: Facts, cluster: str, fallback: str | None) -> bool:
-    """True if the fallback is what the bot gave the cluster last, and it neither ended nor failed there since.
-
-    Then no wave is passed over by going back to it. Its proof may be recorded nowhere: a commit records what was
-    proven before it, and after the bot's last one a person's move was the next.
-    """
-    given = facts.placed_by_bot.get(cluster)
-    if fallback is None or given is None or given.move.to != fallback:
-        return False
-    found = facts.recorded.get((fallback, cluster))
-    bad = found is not None and found.proof.kind == "Failed" and found.place > given.place
-    return not bad and given.place > facts.ended.get(fallback, -1)
 
 
 def seen(facts: Facts, cluster: str) -> Verdict | None:

@@ -115,15 +115,19 @@ def test_a_default_branch_that_was_merged_the_wrong_way_round_holds_everything(t
     assert story.versions()["one"] == "1.0.0"
 
 
-def test_what_the_bot_gave_last_is_a_way_back_though_no_commit_recorded_its_proof(
+def test_clusters_without_a_proven_way_back_stay_and_a_person_is_told_what_to_do(
     one_wave: Story, tmp_path: Path
 ) -> None:
+    """The last batch is proven by a reading that no commit recorded: by Git alone nobody knows."""
     story = one_wave.fork(tmp_path / "story")
     story.moods["2.0.0"] = "bad"
     story.release("2.0.0")
     by_hand(story)
-    story.until_rest()
-    assert set(story.versions().values()) == {"1.0.0"}
+    decision = story.until_rest()[-1].outcome.decision
+    assert set(story.versions().values()) == {"2.0.0"}
+    (one, *_) = (reason for reason in decision.reasons if reason.code == "failed")
+    assert one.alarm
+    assert "point it by hand at what is good there" in one.remedy
 
 
 def test_a_release_that_all_went_back_to_keeps_nothing_waiting(one_wave: Story, tmp_path: Path) -> None:
