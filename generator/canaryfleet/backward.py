@@ -192,10 +192,8 @@ def _owes(bars: Sequence[Bar]) -> Reason:
 
 
 def _stays(facts: Facts, cluster: str) -> Reason:
-    what, remedy = (
-        f"{cluster} has nothing to go back to, or what is barred: it stays",
-        "release something else",
-    )
+    what = f"{cluster} has nothing to go back to, or what is barred: it stays"
+    remedy = "release something else"
     said = facts.situation.pointers[cluster].fallback
     if said != facts.pointers[cluster].fallback:
         what = f"{cluster} stays: its overlay names {said} as the fallback, by a person's hand, and nothing proves that there"

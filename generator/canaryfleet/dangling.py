@@ -5,14 +5,17 @@ whether it is nearly, but not quite, what is there.
 """
 
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import NamedTuple
 
 from canaryfleet import schedule
 from canaryfleet.digest import ID_LENGTH, STAMP_LENGTH
 from canaryfleet.errors import WARNING, Finding, Place
+from canaryfleet.models.canary import Canary
+from canaryfleet.models.decision import ReleaseFacts
 from canaryfleet.models.promotion import Bar, Promotion
+from canaryfleet.models.release import Release
 from canaryfleet.nearest import nearest, typo
 from canaryfleet.proposal import BOT
 from canaryfleet.syntax import Document
@@ -29,6 +32,16 @@ class There(NamedTuple):
     clusters: Collection[str]
     waves: Collection[str]
     releases: Mapping[str, str]
+
+
+def there(
+    clusters: Iterable[str], releases: Mapping[str, Release | ReleaseFacts], spec: Canary | None
+) -> There:
+    """What the inventory, the releases in the tree by id, and the spec (if it can be read) have."""
+    members = {name for item in releases.values() for name in item.clusters}
+    waves = {wave.name for item in releases.values() for wave in item.waves}
+    waves |= {wave.name for wave in (*spec.waves, *spec.hotfixWaves)} if spec else set()
+    return There({*clusters, *members}, waves, {id: item.workload for id, item in releases.items()})
 
 
 def unknown(
@@ -63,11 +76,8 @@ def misnamed(folder: str, names: Collection[str]) -> Iterator[Finding]:
         if name == NAME or name.startswith("."):  # editors leave such behind
             continue
         if name.lower().startswith("promotion") or typo(name.lower(), (NAME,)):
-            what, remedy = (
-                f"nobody reads a file named {name}: what it holds or bars is not",
-                f"name it {NAME}",
-            )
-            yield Finding(Place(f"{folder}/{name}"), "CF017", what, remedy)
+            what = f"nobody reads a file named {name}: what it holds or bars is not"
+            yield Finding(Place(f"{folder}/{name}"), "CF017", what, f"name it {NAME}")
 
 
 def _known(

@@ -121,10 +121,17 @@ def _goes_on(facts: Facts, release: ReleaseFacts) -> bool:
 
 def _rests(facts: Facts, release: ReleaseFacts) -> bool:
     """True if all who are to have a release have it, and it stands there, be it by having gone back to it."""
+    return all(
+        limits.present(facts, name) == release.id and standing.stands(facts, name)
+        for name in _counted(facts, release)
+    )
+
+
+def _counted(facts: Facts, release: ReleaseFacts) -> list[str]:
+    """Members of a release that are waited for."""
     situation = facts.situation
     out = pointing.excused_now(situation.promotion, standing.retiring(situation), situation.now)
-    members = [name for name in facts.waves[release.id] if name not in out]
-    return all(limits.present(facts, name) == release.id and standing.stands(facts, name) for name in members)
+    return [name for name in facts.waves[release.id] if name not in out]
 
 
 # What the forge says to it, and what comes of it
@@ -236,11 +243,9 @@ def _hold(facts: Facts, reasons: tuple[Reason, ...]) -> Decision:
 def _rest(facts: Facts, target: ReleaseFacts, reasons: tuple[Reason, ...]) -> Decision:
     """Nothing moves: the release is done, or something is waited for."""
     state = limits.state(facts, target)
-    excused = pointing.excused_now(facts.situation.promotion, state.retiring, facts.situation.now)
     incomplete = [wave for wave in target.waves if pointing.incomplete(state, wave)]
-    members = [name for name in facts.waves[target.id] if name not in excused]
     calm = _rests(facts, target)
-    under_way = tuple(name for name in members if pointing.is_under_way(state, name))
+    under_way = tuple(name for name in _counted(facts, target) if pointing.is_under_way(state, name))
     gone = any(item.code == "gone" for item in reasons)
     active = facts.situation.policy.lifecycle == "active"
     barred = pointing.barring(target, facts.situation.promotion, facts.situation.now)

@@ -22,6 +22,8 @@ from canaryfleet.sight import Bot, Sight, look
 from canaryfleet.syntax import parse
 
 CONTEXT = "canaryfleet/limits"
+Frozen = dict[str, dict[str, str]]
+"""Blobs by path, for each release and each configuration."""
 LONGEST = 140  # characters that a forge shows
 # What only has to be waited for; anything else has to be changed.
 PASSING: frozenset[Code] = limits.LIVE | {
@@ -98,8 +100,10 @@ def judge(root: str, sight: Sight, head: str) -> dict[str, list[Reason]]:
 def _about(root: str, sight: Sight, merged: str, app: str) -> Iterator[Reason]:
     """All about one app."""
     situation = sight.situations.get(app)
-    yield from _rewritten(root, sight, merged, app)
-    yield from _promotion(root, sight, merged, app)
+    folder = f"{repo.OVERLAYS}/{app}"
+    before, after = (git.tree_files(root, tree, folder) for tree in (sight.commit, merged))
+    yield from _rewritten(sight, app, _frozen(before), _frozen(after))
+    yield from _promotion(root, sight, merged, app, after.keys() - before.keys())
     yield from _app(root, situation, merged, app)
 
 
@@ -131,13 +135,11 @@ def _app(root: str, situation: Situation | None, merged: str, app: str) -> Itera
     yield from limits.broken(replace(situation, pointers=before), judged, there)
 
 
-def _rewritten(root: str, sight: Sight, merged: str, app: str) -> Iterator[Reason]:
+def _rewritten(sight: Sight, app: str, before: Frozen, after: Frozen) -> Iterator[Reason]:
     """Frozen files that are on the default branch and would be others: limits, waves and members are read from them.
 
     What was rewritten past the gate may be restored.
     """
-    folder = f"{repo.OVERLAYS}/{app}"
-    before, after = (_frozen(git.tree_files(root, tree, folder)) for tree in (sight.commit, merged))
     good = {path: kept.blob for path, kept in sight.ground.rewritten.get(app, {}).items()}
     for home in sorted(before.keys() & after.keys()):
         kept = before[home] | {path: blob for path, blob in good.items() if after[home].get(path) == blob}
@@ -147,9 +149,8 @@ def _rewritten(root: str, sight: Sight, merged: str, app: str) -> Iterator[Reaso
             yield Reason(code="rewritten", message=what, remedy="restore it from Git, and make a new release")
 
 
-def _frozen(files: Mapping[str, str]) -> dict[str, dict[str, str]]:
-    """Blobs by path, for each release and each configuration."""
-    found: dict[str, dict[str, str]] = {}
+def _frozen(files: Mapping[str, str]) -> Frozen:
+    found: Frozen = {}
     for path, blob in files.items():
         words = path.split("/")
         if len(words) > 4 and words[2] in ("releases", "config"):
@@ -157,13 +158,12 @@ def _frozen(files: Mapping[str, str]) -> dict[str, dict[str, str]]:
     return found
 
 
-def _promotion(root: str, sight: Sight, merged: str, app: str) -> Iterator[Reason]:
+def _promotion(root: str, sight: Sight, merged: str, app: str, new: Iterable[str]) -> Iterator[Reason]:
     """What people would hold, bar or excuse with it, and what of it can't be read, or is about nothing."""
     base, situation = sight.commit, sight.situations.get(app)
     folder = f"{repo.OVERLAYS}/{app}"
     path = f"{folder}/{dangling.NAME}"
     # What is on the default branch already holds the app there, and keeps nobody from going back.
-    new = git.tree_files(root, merged, folder).keys() - git.tree_files(root, base, folder).keys()
     names = [name for name in new if name.count("/") == 2]
     findings = list(dangling.misnamed(folder, [name.rpartition("/")[2] for name in names]))
     said = git.blobs(root, [f"{tree}:./{path}" for tree in (base, merged)], after.LARGEST)
@@ -184,15 +184,12 @@ def _there(root: str, merged: str, app: str, situation: Situation | None) -> The
     """What can be named after the merge: what the default branch has, and what the spec would say."""
     files = git.tree_files(root, merged, repo.CLUSTERS)
     clusters = {path.rpartition("/")[2].removesuffix(".yaml") for path in files}
-    releases = situation.releases if situation else {}
-    clusters |= {name for item in releases.values() for name in item.clusters}
-    waves = {wave.name for item in releases.values() for wave in item.waves}
+    spec = None
     path = f"{repo.SPECS}/{app}/canary.yaml"
     for data in git.blobs(root, [f"{merged}:./{path}"], after.LARGEST).values():
         with contextlib.suppress(Problems):  # what is wrong with the spec is the linter's to say
             spec = decode(parse(data, path), Canary)
-            waves |= {wave.name for wave in (*spec.waves, *spec.hotfixWaves)}
-    return There(clusters, waves, {id: item.workload for id, item in releases.items()})
+    return dangling.there(clusters, situation.releases if situation else {}, spec)
 
 
 def _unknown(release: str, clusters: list[str]) -> Reason:

@@ -81,9 +81,8 @@ def _fallbacks(facts: Facts, moves: Sequence[Move]) -> Iterator[Reason]:
         wanted = pointing.fallback(around(facts, release, move.cluster), move.cluster)
         present = pointer.fallback if pointer else None
         dropped = move.fallback is None and goes_back(facts, move)
-        lost = (
-            move.fallback is None and wanted is not None
-        )  # nothing to go back to, though there is something
+        # nothing to go back to, though there is something
+        lost = move.fallback is None and wanted is not None
         if (lost or move.fallback not in (wanted, present)) and not dropped:
             what = f"{move.cluster} would fall back to {move.fallback or 'nothing'}, and proven there is {wanted or present or 'nothing'}"
             remedy = "leave the fallback as it is, or as `canaryfleet point` writes it"

@@ -293,11 +293,7 @@ def dangling_names(
     found = list(dangling.misnamed(folder, tree.list(folder)))
     if known is not None:
         path = join(folder, dangling.NAME)
-        members = {name for item in releases.values() for name in item.clusters}
-        waves = {wave.name for item in releases.values() for wave in item.waves}
-        waves |= {wave.name for wave in (*model.waves, *model.hotfixWaves)} if model else set()
-        workloads = {id: item.workload for id, item in releases.items()}
-        there = dangling.There({*cluster_names(tree), *members}, waves, workloads)
+        there = dangling.there(cluster_names(tree), releases, model)
         found += dangling.unknown(parse(tree.read(path), path), known, app, there, now)
     return found
 

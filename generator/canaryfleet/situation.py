@@ -119,8 +119,9 @@ def survey(tree: Tree, commit: str, now: datetime) -> Ground:
     clusters = repo.read_clusters(tree, findings)
     names = sorted({*_folders(tree, repo.OVERLAYS, findings), *_folders(tree, repo.SPECS, findings)})
     found = past.log(tree.root, commit, names, below=below, most=MOST)
-    rewritten = tampered.rewritten(tree.root, commit, names, found, below=below, most=MOST)
-    turned = list(_turned(tree.root, commit))
+    spine = tampered.first_parents(tree.root, commit, MOST.seconds)
+    rewritten = tampered.rewritten(tree.root, commit, names, found, spine, below=below, most=MOST)
+    turned = list(_turned(tree.root, commit, spine))
     halves = {}
     for name in names:
         wrong = [*turned, *(_rewritten(path, kept) for path, kept in rewritten.get(name, {}).items())]
@@ -136,8 +137,8 @@ def survey(tree: Tree, commit: str, now: datetime) -> Ground:
     return Ground(tree, commit, ref, below, fleet, halves, plan, found.latest, rewritten)
 
 
-def _turned(root: str, commit: str) -> Iterator[Finding]:
-    merge = tampered.turned(root, commit, MOST.seconds)
+def _turned(root: str, commit: str, spine: Sequence[str]) -> Iterator[Finding]:
+    merge = tampered.turned(root, commit, spine, MOST.seconds)
     if merge:
         what = f"the merge {merge[:12]} has the default branch as its second parent, so what the bot did before is beside it"
         remedy = f"merge {merge[:12]}^1 into {merge[:12]}^2 and push that; and never merge by fast-forward"

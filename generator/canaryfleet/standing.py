@@ -99,10 +99,16 @@ def _trusted(facts: Facts, cluster: str, fallback: str | None, wrote: Merged | N
     """
     if fallback is None or wrote is None or wrote.by == "bot":
         return True
-    begin = facts.ended.get(fallback, -1)
-    found = facts.recorded.get((fallback, cluster))
-    known = found is not None and found.proof.kind == "Verified" and found.place > begin
-    return known or facts.named.get((fallback, cluster), -1) > begin
+    named = facts.named.get((fallback, cluster), -1) > facts.ended.get(fallback, -1)
+    return named or _recorded_proof(facts, cluster, fallback) is not None
+
+
+def _recorded_proof(facts: Facts, cluster: str, release: str) -> Proof | None:
+    """The newest record, if it proves the release on the cluster and nothing ended that since."""
+    found = facts.recorded.get((release, cluster))
+    if found is None or found.proof.kind != "Verified" or found.place <= facts.ended.get(release, -1):
+        return None
+    return found.proof
 
 
 def seen(facts: Facts, cluster: str) -> Verdict | None:
@@ -163,13 +169,8 @@ def has_proven(facts: Facts, cluster: str, release: str) -> bool:
 
     Unlike `proven_before` it takes no annotation for a proof: it is to let others have the release.
     """
-    found = facts.recorded.get((release, cluster))
-    known = (
-        found is not None
-        and found.proof.kind == "Verified"
-        and found.proof.basis not in (None, "Reverted")
-        and found.place > facts.ended.get(release, -1)
-    )
+    proof = _recorded_proof(facts, cluster, release)
+    known = proof is not None and proof.basis not in (None, "Reverted")
     return (known or verified(facts, cluster, release)) and not failed(facts, cluster, release)
 
 
@@ -198,11 +199,9 @@ def proven_before(facts: Facts, cluster: str, release: str) -> bool:
 
     A fallback is a proof that stands in the tree, until something ended the release.
     """
-    found = facts.recorded.get((release, cluster))
-    ended = facts.ended.get(release, -1)
-    known = found is not None and found.proof.kind == "Verified" and found.place > ended
-    named = (falls_back(facts, cluster, release) or (release, cluster) in facts.named) and ended < 0
-    return known or named or verified(facts, cluster, release)
+    known = _recorded_proof(facts, cluster, release) is not None
+    by_name = falls_back(facts, cluster, release) or (release, cluster) in facts.named
+    return known or (by_name and release not in facts.ended) or verified(facts, cluster, release)
 
 
 def falls_back(facts: Facts, cluster: str, release: str | None) -> bool:

@@ -1,11 +1,11 @@
 """What was done to the default branch that would deceive whoever reads its history: turned merges, rewritten releases."""
 
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from canaryfleet import git, landing, repo
-from canaryfleet.past import LONGEST, Log, Most
+from canaryfleet.past import Log, Most
 
 _FROZEN = re.compile(rf"{repo.OVERLAYS}/([^/]+)/releases/([^/]+)/.+")
 
@@ -18,15 +18,15 @@ class Kept(NamedTuple):
 
 
 def rewritten(
-    root: str, ref: str, apps: Collection[str], log: Log, *, below: str, most: Most
+    root: str, ref: str, apps: Collection[str], log: Log, spine: Sequence[str], *, below: str, most: Most
 ) -> dict[str, dict[str, Kept]]:
     """Files of releases that are there, and are not what they were when a cluster was first given them, by app.
 
     Limits, waves, members and digests are read from them, so whoever changes one past the gate would decide.
     Until a cluster has it a release may be rendered again, as inventory and tools change. `log`: the history of
-    the same apps. Raises `Problems` CF025.
+    the same apps; `spine`: `first_parents`. Raises `Problems` CF025.
     """
-    order = {id: place for place, id in enumerate(reversed(_first_parents(root, ref, most.seconds)))}
+    order = {id: place for place, id in enumerate(reversed(spine))}
     given = _given(log, order)
     paths = [f"{repo.OVERLAYS}/{app}/releases" for app in apps]
     good: dict[str, Kept] = {}
@@ -60,21 +60,21 @@ def _given(log: Log, order: Mapping[str, int]) -> dict[tuple[str, str], int]:
     return found
 
 
-def turned(root: str, ref: str, timeout: float = LONGEST) -> str | None:
+def turned(root: str, ref: str, spine: Sequence[str], timeout: float) -> str | None:
     """The merge that turned the default branch round: what the bot did before lies beside its first parents.
 
     A plain `git pull` and push makes one, and a forge that merges by fast-forward what the default branch was merged
     into. What failed, what was proven and who approved would no longer be read. A branch of the bot that a
-    person merged, with its one commit, is none. Raises `Problems` CF025.
+    person merged, with its one commit, is none. `spine`: `first_parents`. Raises `Problems` CF025.
     """
-    spine = dict.fromkeys(_first_parents(root, ref, timeout))
+    on = frozenset(spine)
     said = _lines(root, ["log", "--format=%H", f"--grep=^{landing.WORD}", ref], timeout)
-    aside = set(said) - spine.keys()
+    aside = set(said) - on
     if not aside:
         return None
     parents = dict(_parents(root, ref, timeout))
     merges = (id for id in spine if len(parents[id]) == 2)
-    return next((id for id in merges if _turned(parents, spine, aside, parents[id][1])), None)
+    return next((id for id in merges if _turned(parents, on, aside, parents[id][1])), None)
 
 
 def _turned(
@@ -89,7 +89,8 @@ def _turned(
     return any(id in aside for id in way[1:]) or (len(way) > 1 and tip in aside)
 
 
-def _first_parents(root: str, ref: str, timeout: float) -> list[str]:
+def first_parents(root: str, ref: str, timeout: float) -> list[str]:
+    """The commits that a ref's history is read from, newest first. Raises `Problems` CF025."""
     return _lines(root, ["rev-list", "--first-parent", ref], timeout)
 
 
