@@ -1,0 +1,101 @@
+"""What the commands' arguments have in common: the parser, the repository, times and sources."""
+
+from typing import TYPE_CHECKING
+
+from canaryfleet.errors import UsageError
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser, Namespace
+
+    from canaryfleet.files import Tree
+    from canaryfleet.sight import Bot
+    from canaryfleet.sources import Source
+
+
+def parser(command: str, description: str, *, output: bool = True) -> "ArgumentParser":
+    """A command's parser with what all have: --root, and --output if it prints a result."""
+    from argparse import ArgumentParser
+
+    parser = ArgumentParser(prog=f"canaryfleet {command}", description=description, allow_abbrev=False)
+    parser.add_argument(
+        "--root",
+        metavar="DIR",
+        help="the GitOps repository (default: the nearest folder above with a fleet.yaml)",
+    )
+    if output:
+        parser.add_argument(
+            "--output", choices=("text", "json"), default="text", help="how to print the result"
+        )
+    return parser
+
+
+def add_timeout(parser: "ArgumentParser") -> None:
+    """The option of commands that read clusters."""
+    parser.add_argument(
+        "--timeout", default="10s", metavar="TIME", help="limit for each cluster by itself (default: 10s)"
+    )
+
+
+def parse(parser: "ArgumentParser", given: list[str]) -> "Namespace":
+    """The options. argparse ends the command for wrong words and for --help, with codes that are ours too."""
+    try:
+        return parser.parse_args(given)
+    except SystemExit as exit_:  # argparse has printed its message, or its help
+        raise _Exit(int(exit_.code or 0)) from None
+
+
+class _Exit(SystemExit):
+    """argparse's own end; its codes are ours already."""
+
+
+def tree(root: str | None, *, to_write: bool = False) -> "Tree":
+    """The repository; what an interrupted writer left behind is rolled back before it is read."""
+    from canaryfleet import files
+
+    tree = files.Tree(root or _nearest_root())
+    if to_write:
+        files.recover(tree.root)
+    return tree
+
+
+def _nearest_root() -> str:
+    import os
+
+    folder = os.getcwd()
+    while not os.path.isfile(os.path.join(folder, "fleet.yaml")):
+        folder, below = os.path.dirname(folder), folder
+        if folder == below:
+            raise UsageError("there is no fleet.yaml here or above; use --root, or go to a GitOps repository")
+    return folder
+
+
+def seconds(text: str, option: str) -> float:
+    """A duration such as 10s, longer than nothing."""
+    from canaryfleet.quantity import duration
+
+    try:
+        seconds = float(duration(text))
+    except ValueError as error:
+        raise UsageError(f"{option}: {error}") from None
+    if not seconds:
+        raise UsageError(f"{option}: it has to be more than nothing, such as 10s")
+    return seconds
+
+
+def source(snapshot: str | None, root: str) -> "Source":
+    """Where clusters are read: a recorded file, or each as its own file says."""
+    if snapshot:
+        from canaryfleet.sources.snapshot import Recorded
+
+        return Recorded.of_file(snapshot)
+    from canaryfleet.sources.many import Many
+
+    return Many(root)
+
+
+def bot(options: "Namespace") -> "Bot":
+    """The bot of the clone that the options name."""
+    from canaryfleet.bot import make
+
+    found = tree(options.root)
+    return make(found, source(None, found.root), seconds(options.timeout, "--timeout"))
