@@ -12,6 +12,7 @@ from hypothesis import given
 from strategies import projects
 
 from canaryfleet.engines.argo_rollouts import held
+from canaryfleet.engines.argo_rollouts.analysis import WINDOW
 from promql import selectors
 from support import PROPERTY
 
@@ -312,7 +313,7 @@ def test_the_release_says_what_each_cluster_will_hold(project: Generated) -> Non
         assert held.content(template) == contents[made.release.clusters[name].pod]
         for run in (item for item in built if item["kind"] == "AnalysisRun"):
             wave = made.release.wave_by_cluster[name].name
-            window = held.given_window(run["spec"]["args"])
+            window = held.given(WINDOW, run["spec"]["args"])
             assert held.measures(run["spec"], window) == analyses[f"bake/{wave}"]
 
 

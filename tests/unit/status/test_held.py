@@ -137,6 +137,50 @@ def test_something_else_is_measured(at, value):
 
 def test_of_two_windows_none_is_meant():
     given = [{"name": "window", "value": "1m"}, {"name": "window", "value": "1s"}]
-    assert held.given_window(given) is None
-    assert held.given_window(given[:1]) == "1m"
+    assert held.given("window", given) is None
+    assert held.given("window", given[:1]) == "1m"
     assert measured(RUN, "1m") != measured(RUN, "1s") != measured(RUN, None)
+
+
+GIVEN: dict[str, Any] = {
+    "spec": {
+        "containers": [
+            {
+                "name": "chat",
+                "env": [
+                    {"name": "MODE", "value": "fast"},
+                    {"name": "POD", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}},
+                ],
+                "envFrom": [{"configMapRef": {"name": "settings-1"}}],
+            }
+        ]
+    }
+}
+ENV = ("spec", "containers", 0, "env")
+
+
+@pytest.mark.parametrize(
+    ("at", "value"),
+    [
+        ((*ENV, 1, "valueFrom", "fieldRef", "apiVersion"), "v1"),
+        ((*ENV, 0, "valueFrom"), None),
+        (("spec", "containers", 0, "terminationMessagePath"), "/dev/termination-log"),
+    ],
+)
+def test_what_the_api_server_adds_to_pods_is_no_other_environment(at, value):
+    assert held.environment(put(GIVEN, at, value)) == held.environment(GIVEN)
+
+
+@pytest.mark.parametrize(
+    ("at", "value"),
+    [
+        ((*ENV, 0, "value"), "slow"),
+        ((*ENV, 0, "name"), "OTHER"),
+        ((*ENV, 1, "valueFrom", "fieldRef", "fieldPath"), "metadata.uid"),
+        ((*ENV, 1, "valueFrom", "fieldRef", "apiVersion"), "v2"),
+        (("spec", "containers", 0, "envFrom", 0, "configMapRef", "name"), "settings-2"),
+        (("spec", "containers", 0, "envFrom"), None),
+    ],
+)
+def test_another_environment_is_another(at, value):
+    assert held.environment(put(GIVEN, at, value)) != held.environment(GIVEN)

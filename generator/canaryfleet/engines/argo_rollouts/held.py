@@ -10,7 +10,6 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from canaryfleet.digest import stamp
-from canaryfleet.engines.argo_rollouts.analysis import WINDOW
 from canaryfleet.models.observation import Raw
 from canaryfleet.quantity import kubernetes_quantity
 
@@ -64,15 +63,37 @@ def content(template: Raw) -> str:
     return stamp(_plain(template))
 
 
+def environment(template: Raw) -> list[Any]:
+    """What each container of a pod template is given as environment, without what the API server adds to a pod."""
+    spec = template["spec"]
+    found = [*spec.get("initContainers", ()), *spec.get("containers", ())]
+    return [
+        _plain([item["name"], list(_without_version(item.get("env", ()))), item.get("envFrom")])
+        for item in found
+    ]
+
+
+def _without_version(variables: Iterable[Raw]) -> Iterator[Raw]:
+    """`fieldRef.apiVersion` is v1 where nobody says so (core/v1/defaults.go, SetDefaults_ObjectFieldSelector)."""
+    for item in variables:
+        source = item.get("valueFrom") or {}
+        field = source.get("fieldRef") or {}
+        if field.get("apiVersion") == "v1":
+            plain = {key: value for key, value in field.items() if key != "apiVersion"}
+            yield item | {"valueFrom": source | {"fieldRef": plain}}
+        else:
+            yield item
+
+
 def measures(spec: Raw, window: str | None) -> str:
     """Digest of what a run or a template measures, and of the window that it is given for that."""
     asked = {key: spec.get(key) for key in ("metrics", "dryRun", "measurementRetention")}
     return stamp(_plain(asked | {"window": window}))
 
 
-def given_window(arguments: Iterable[Raw]) -> str | None:
-    """The one window among arguments; None if there is none, or more than one."""
-    found = [item.get("value") for item in arguments if item.get("name") == WINDOW]
+def given(name: str, arguments: Iterable[Raw]) -> str | None:
+    """The one value that arguments have for a name; None if there is none, or more than one."""
+    found = [item.get("value") for item in arguments if item.get("name") == name]
     return found[0] if len(found) == 1 else None
 
 

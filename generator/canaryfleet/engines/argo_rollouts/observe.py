@@ -12,13 +12,16 @@ from typing import Any, Literal
 from msgspec import ValidationError, convert, to_builtins
 from msgspec.structs import replace
 
+from canaryfleet.digest import stamp
 from canaryfleet.engines.argo_rollouts import held, shapes
 from canaryfleet.engines.argo_rollouts.analysis import (
+    ADDRESS,
     CANARY_HASH,
     CLUSTER,
     RETENTION,
     REVISION,
     STABLE_HASH,
+    WINDOW,
     exactly,
 )
 from canaryfleet.engines.argo_rollouts.rollout import RELEASE_LABEL
@@ -110,7 +113,8 @@ def trim(look: Look) -> Look:
 def digests(look: Look) -> dict[str, str]:
     """Digests of the Rollout's template (of another one too) and of what each run measures.
 
-    Of the raw answers, or as they were kept.
+    Of the raw answers, or as they were kept. A ReplicaSet has one if its pods are given another environment than
+    the Rollout's: what a version runs is compared, but no values of variables are kept to be compared later.
     """
     if look.digests:
         return look.digests
@@ -126,9 +130,16 @@ def _digests(answers: Mapping[str, Raw]) -> Iterator[tuple[str, str]]:
         yield "rollout", held.content(first)
     if again != first:
         yield "rolloutAgain", held.content(again)
+    current = answers["rollout"].get("status", {}).get("currentPodHash")
+    for item in answers["replicaSets"]["items"]:
+        if item["metadata"].get("labels", {}).get(HASH) == current and current:
+            given = held.environment(item["spec"]["template"])
+            if given != held.environment(first):
+                yield f"replicaSets/{item['metadata']['name']}", stamp(given)
     for run in answers["analysisRuns"]["items"]:
-        window = held.given_window(run["spec"].get("args", ()))
-        yield f"analysisRuns/{run['metadata']['name']}", held.measures(run["spec"], window)
+        name, arguments = run["metadata"]["name"], run["spec"].get("args", ())
+        yield f"analysisRuns/{name}", held.measures(run["spec"], held.given(WINDOW, arguments))
+        yield f"servers/{name}", stamp(held.given(ADDRESS, arguments))
 
 
 class _Unusable(Exception):
@@ -174,7 +185,7 @@ def _seen(sighting: Sighting, subject: Subject) -> tuple[Live, tuple[Run, ...], 
         for item in sets
         if _controller(item.metadata) == ("Rollout", rollout.metadata.uid)
     }
-    live = replace(_live(rollout, owned), content=known.get("rollout", ""))
+    live = replace(_live(rollout, owned, known), content=known.get("rollout", ""))
     names = {item.name for item in (*_containers(rollout.spec.template),)}
     return live, tuple(_runs(runs, rollout, subject, known)), tuple(_pods(pods, owned.values(), names))
 
@@ -247,7 +258,7 @@ def _containers(template: shapes.Template) -> Iterable[shapes.Container]:
 # The Rollout
 
 
-def _live(rollout: shapes.Rollout, sets: dict[str, shapes.ReplicaSet]) -> Live:
+def _live(rollout: shapes.Rollout, sets: Mapping[str, shapes.ReplicaSet], known: Mapping[str, str]) -> Live:
     spec, status, metadata = rollout.spec, rollout.status, rollout.metadata
     if (spec.strategy.canary is None) == (spec.strategy.blueGreen is None):
         raise _Unusable("Unparsable", "the Rollout has not exactly one strategy")
@@ -261,6 +272,9 @@ def _live(rollout: shapes.Rollout, sets: dict[str, shapes.ReplicaSet]) -> Live:
     overdue = progressing is not None and progressing.reason == "ProgressDeadlineExceeded"
     invalid = conditions.get("InvalidSpec")
     canary = spec.strategy.canary
+    current = _version(sets.get(status.currentPodHash), spec.template)
+    if current is not None and f"replicaSets/{sets[current.hash].metadata.name}" in known:
+        current = replace(current, pod=None)
     return Live(
         uid=metadata.uid,
         created=metadata.creationTimestamp,
@@ -276,7 +290,7 @@ def _live(rollout: shapes.Rollout, sets: dict[str, shapes.ReplicaSet]) -> Live:
         phase=status.phase,
         message=status.message,
         invalid=(invalid.message or "InvalidSpec") if invalid and invalid.status != "False" else None,
-        current=_version(sets.get(status.currentPodHash), spec.template),
+        current=current,
         stable=_version(sets.get(status.stableRS), None),
         changed=completed.lastTransitionTime if completed else None,
         step=status.currentStepIndex,
@@ -350,7 +364,9 @@ def _runs(
         elif owner != ("Rollout", rollout.metadata.uid):
             role = None
         if role:
-            yield replace(_run(run, role), measures=known.get(f"analysisRuns/{run.metadata.name}", ""))
+            name = run.metadata.name
+            measures, server = known.get(f"analysisRuns/{name}", ""), known.get(f"servers/{name}", "")
+            yield replace(_run(run, role), measures=measures, server=server)
 
 
 def _age(run: shapes.AnalysisRun) -> tuple[Time, int, str]:

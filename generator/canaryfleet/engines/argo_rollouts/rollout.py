@@ -17,7 +17,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from canaryfleet.engines.argo_rollouts import held
-from canaryfleet.engines.argo_rollouts.analysis import Template, arguments, bake, template
+from canaryfleet.engines.argo_rollouts.analysis import WINDOW, Template, arguments, bake, template
 from canaryfleet.errors import Issue
 from canaryfleet.metrics import BACKGROUND, BAKE, PREVIEW, STEPS, Measure
 from canaryfleet.models.canary import Canary, Match, Step, Wave
@@ -179,9 +179,9 @@ def _analyses(
     for key, used in (*steps, *others.items()):
         if used:
             spec = templates[used["templates"][0]["templateName"]]["spec"]
-            yield key, held.measures(spec, held.given_window(used["args"]))
+            yield key, held.measures(spec, held.given(WINDOW, used["args"]))
     for wave, run in bakes.items():
-        yield f"{BAKE}/{wave}", held.measures(run["spec"], held.given_window(run["spec"]["args"]))
+        yield f"{BAKE}/{wave}", held.measures(run["spec"], held.given(WINDOW, run["spec"]["args"]))
 
 
 def _rollout(
