@@ -40,6 +40,7 @@ COMMANDS: dict[str, Command] = {
     "unbar": Command("lift what bars a release", "overrule", "unbar"),
     "excuse": Command("let nobody wait for a cluster", "overrule", "excuse"),
     "explain": Command("decide a recorded decision again, and say what would change it", "explain"),
+    "cmp": Command("answer Argo CD as its config-management plugin", "cmp"),
     "rbac": Command("print what a cluster has to allow, so that it can be read", "rbac"),
     "schema": Command("write the JSON Schemas that editors use", "schema"),
 }

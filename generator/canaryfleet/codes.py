@@ -1,6 +1,6 @@
 """Every finding's code and what it is about: the one list of them. A code never changes its meaning.
 
-CF0xx reading, CF10x to CF14x the spec and the fleet, CF16x and CF17x the generated tree, CF18x the bot; CF2xx, what
+CF0xx reading, CF10x to CF14x the spec and the fleet, CF16x and CF17x the generated tree, CF18x the bot, CF19x Argo CD; CF2xx, what
 Argo Rollouts and Istio would refuse or misroute, stand beside their rules in the engine.
 """
 
@@ -108,5 +108,8 @@ OWN: dict[str, str] = {
     "CF187": "a hold, bar or excuse about nothing, or that is there already, or is not",
     "CF188": "an excuse that leaves nobody in a wave to prove anything",
     "CF189": "a hold, bar or excuse in promotion.yaml about something that is not there",
+    "CF190": "an Application that does not say which app and cluster it is",
+    "CF191": "an app that is not on the cluster that an Application names",
+    "CF192": "nothing to give to Argo CD, which would prune everything",
 }
 CODES: dict[str, str] = OWN | ENGINE

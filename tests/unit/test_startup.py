@@ -24,10 +24,10 @@ LIGHT = {
 CALLS = {"errno", "fcntl", "stat"}  # the operating system's, in C
 
 
-def imported(*arguments: str) -> set[str]:
+def imported(*arguments: str, folder: Path = ROOT) -> set[str]:
     """The modules that a command imports beside those of this probe."""
     command = [sys.executable, "-c", SHOW, *arguments]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True)
     code, modules = json.loads(done.stdout)
     assert code == 0
     return set(modules)
@@ -62,6 +62,16 @@ def test_build_imports_neither_models_nor_yaml_nor_argparse(root: tuple[str, ...
     modules = imported("build", *root, "assistant", "eu-west-1a")
     assert ours(modules) == {
         "cli", "commands", "commands.arguments", "commands.build", "emit", "errors", "files", "generated", "manifests",
+    }  # fmt: skip
+    assert standard(modules) <= LIGHT | CALLS
+    assert not foreign(modules)
+
+
+def test_the_plugin_imports_no_more_than_build() -> None:
+    modules = imported("cmp", "generate", folder=ROOT / "overlays/assistant/clusters/eu-west-1a")
+    assert ours(modules) == {
+        "cli", "commands", "commands.arguments", "commands.cmp", "emit", "errors", "files", "generated", "manifests",
+        "plugin",
     }  # fmt: skip
     assert standard(modules) <= LIGHT | CALLS
     assert not foreign(modules)
