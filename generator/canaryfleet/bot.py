@@ -55,9 +55,13 @@ def run_forever(bot: Bot, apps: Sequence[str], *, every: float, listen: str, lea
     from canaryfleet.journal import Journal
     from canaryfleet.lease import InCluster, Leases
     from canaryfleet.serve import Settings, serve
+    from canaryfleet.web import address
 
     gc.enable()  # unlike every other command, this one lives long
-    host, port = _address(listen)
+    try:
+        host, port = address(listen)
+    except ValueError as error:
+        raise UsageError(f"--listen: {error}") from None
     journal, tell = Journal(), Teller(bot)
     journal.hide(value for name, value in os.environ.items() if _SECRET.search(name))
     for finding in tell.findings:
@@ -83,14 +87,6 @@ def run_forever(bot: Bot, apps: Sequence[str], *, every: float, listen: str, lea
 
 
 _SECRET = re.compile(r"TOKEN|SECRET|PASSWORD|_KEY$|_URL$")
-
-
-def _address(listen: str) -> tuple[str, int]:
-    """Host and port of `HOST:PORT` or `:PORT`. Raises `UsageError`."""
-    host, _, port = listen.rpartition(":")
-    if not port.isdigit() or int(port) > 65_535:
-        raise UsageError(f"--listen: {listen} is no address such as :8080 or 127.0.0.1:8080")
-    return host.strip("[]"), int(port)
 
 
 class Teller:

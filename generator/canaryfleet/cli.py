@@ -41,6 +41,7 @@ COMMANDS: dict[str, Command] = {
     "excuse": Command("let nobody wait for a cluster", "overrule", "excuse"),
     "explain": Command("decide a recorded decision again, and say what would change it", "explain"),
     "cmp": Command("answer Argo CD as its config-management plugin", "cmp"),
+    "serve": Command("answer Argo CD's ApplicationSet plugin generator", "serve"),
     "rbac": Command("print what a cluster has to allow, so that it can be read", "rbac"),
     "schema": Command("write the JSON Schemas that editors use", "schema"),
 }

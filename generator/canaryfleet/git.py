@@ -142,6 +142,13 @@ def default_ref(root: str | os.PathLike[str], branch: str) -> str | None:
     return next((ref for ref in candidates if ref in found), None)
 
 
+def resolve(root: str | os.PathLike[str], ref: str) -> str:
+    """The id of the commit that a ref names. Raises `Problems`: CF025 there is none, CF026 its name is not allowed."""
+    _check(ref)
+    printed = run(root, ["rev-parse", "--verify", "--quiet", "--end-of-options", f"{ref}^{{commit}}"])
+    return printed.decode().strip()
+
+
 def tree_files(root: str | os.PathLike[str], ref: str, *under: str) -> dict[str, str]:
     """The files that the commit `ref` has below the folders `under`: path to blob id.
 

@@ -13,9 +13,8 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from socket import AF_INET, AF_INET6, socket, socketpair
-from typing import Any, NamedTuple, Protocol
+from socket import socket, socketpair
+from typing import NamedTuple, Protocol
 
 from canaryfleet import __version__, exposition
 from canaryfleet.errors import EXIT_BUG, EXIT_OK, Finding, Problems, UsageError
@@ -23,6 +22,7 @@ from canaryfleet.exposition import Figure, Histogram
 from canaryfleet.journal import Journal
 from canaryfleet.models.outcome import BUG, Outcome
 from canaryfleet.traces import Traces, configured
+from canaryfleet.web import Answer, Page, Request, Server, yes
 
 Run = Callable[[str], Outcome]
 Apps = Callable[[], Sequence[str]]
@@ -292,101 +292,21 @@ def _said(error: Exception) -> tuple[str, str]:
     return BUG, f"{type(error).__name__}{where}"
 
 
-# ---- HTTP
+# ---- what it answers
 
 
-class Page(NamedTuple):
-    """What a path answers."""
-
-    status: int
-    type: str
-    text: str
-
-
-_PLAIN = "text/plain; charset=utf-8"
-
-
-def pages(
-    loop: Loop, figures: Figures, wall: Callable[[], float] = time.time
-) -> Mapping[str, Callable[[], Page]]:
+def pages(loop: Loop, figures: Figures, wall: Callable[[], float] = time.time) -> Mapping[str, Answer]:
     """What the service answers, by path."""
 
-    def yes(good: bool, bad: str) -> Page:
-        return Page(200, _PLAIN, "ok\n") if good else Page(503, _PLAIN, bad + "\n")
-
-    def metrics() -> Page:
+    def metrics(_: Request) -> Page:
         loop.count_held()
         return Page(200, exposition.CONTENT_TYPE, figures.text(wall()))
 
     return {
-        "/healthz": lambda: yes(loop.alive(), "a run takes longer than its limit"),
-        "/readyz": lambda: yes(loop.ready, "the repository can't be read"),
+        "/healthz": lambda _: yes(loop.alive(), "a run takes longer than its limit"),
+        "/readyz": lambda _: yes(loop.ready, "the repository can't be read"),
         "/metrics": metrics,
     }
-
-
-class Server(ThreadingHTTPServer):
-    """Answers on threads of its own, a few at a time: who is slow keeps no probe from its answer."""
-
-    daemon_threads = True
-    request_queue_size = 64
-    _AT_ONCE = 32
-
-    def __init__(self, settings: Settings, found: Mapping[str, Callable[[], Page]]) -> None:
-        self.pages = found
-        self.address_family = AF_INET6 if ":" in settings.host else AF_INET
-        self._room = threading.Semaphore(self._AT_ONCE)
-        super().__init__((settings.host, settings.port), _Handler)
-
-    def server_bind(self) -> None:
-        """Without looking up our own name, which may take long."""
-        self.socket.bind(self.server_address)
-        self.server_address = self.socket.getsockname()
-        self.server_name, self.server_port = "", int(self.server_address[1])
-
-    def process_request(self, request: socket | tuple[bytes, socket], client_address: Any) -> None:
-        """Refuse what there is no room for."""
-        if self._room.acquire(blocking=False):
-            super().process_request(request, client_address)
-        else:
-            self.shutdown_request(request)
-
-    def process_request_thread(self, request: socket | tuple[bytes, socket], client_address: Any) -> None:
-        """Make room at the end."""
-        try:
-            super().process_request_thread(request, client_address)
-        finally:
-            self._room.release()
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """Whoever asks may go before the answer."""
-
-
-class _Handler(BaseHTTPRequestHandler):
-    server: Server
-    timeout = 5.0
-    server_version = "canaryfleet"
-    sys_version = ""
-
-    def do_GET(self) -> None:
-        self._answer(whole=True)
-
-    def do_HEAD(self) -> None:
-        self._answer(whole=False)
-
-    def _answer(self, *, whole: bool) -> None:
-        page = self.server.pages.get(self.path.partition("?")[0])
-        found = page() if page else Page(404, _PLAIN, "there are /healthz, /readyz and /metrics\n")
-        body = found.text.encode()
-        self.send_response(found.status)
-        self.send_header("Content-Type", found.type)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        if whole:
-            self.wfile.write(body)
-
-    def log_message(self, format: str, *args: Any) -> None:
-        """Probes are no news."""
 
 
 # ---- the whole of it
@@ -413,7 +333,7 @@ def serve(
         run, apps, settings, journal=journal, figures=figures, sharing=sharing, tell=tell, traces=traces
     )
     try:
-        server = Server(settings, pages(loop, figures))
+        server = Server(settings.host, settings.port, pages(loop, figures))
     except OSError as error:
         where = f"{settings.host or '*'}:{settings.port}"
         raise UsageError(f"can't listen on {where}: {os.strerror(error.errno or 0)}") from None

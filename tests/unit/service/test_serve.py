@@ -24,7 +24,8 @@ from canaryfleet.errors import WARNING, Finding, Place, Problems, UsageError, pr
 from canaryfleet.journal import Journal
 from canaryfleet.models.decision import Decision
 from canaryfleet.models.outcome import Action, Outcome, Stage
-from canaryfleet.serve import Figures, Loop, Server, Settings, pages, serve
+from canaryfleet.serve import Figures, Loop, Settings, pages, serve
+from canaryfleet.web import Request, Server
 
 SETTINGS = Settings(every=60.0, longest=900.0, limit=600.0)
 
@@ -77,7 +78,7 @@ class Bench:
         return [line for line in lines if line["event"] == event]
 
     def samples(self, name: str) -> dict[Any, float]:
-        found = parse(pages(self.loop, self.figures, lambda: 1_800_000_100.0)["/metrics"]().text)
+        found = parse(pages(self.loop, self.figures, lambda: 1_800_000_100.0)["/metrics"](Request()).text)
         return {dict(labels)["app"]: value for (_, labels), value in found[name].samples.items()}
 
 
@@ -258,19 +259,19 @@ def test_what_people_know_is_forgotten_when_another_replica_decides() -> None:
 def test_it_is_ready_once_the_repository_was_read_and_while_it_can_be() -> None:
     bench = Bench()
     ready = pages(bench.loop, bench.figures)["/readyz"]
-    assert ready().status == 503
+    assert ready(Request()).status == 503
     bench.until(1)
-    assert ready().status == 200
+    assert ready(Request()).status == 200
     bench.apps = problem(Place("fleet.yaml"), "CF025", "git failed")
     bench.until(70)
-    assert ready().status == 503
+    assert ready(Request()).status == 503
     assert bench.said("unreadable")[0]["errorKind"] == "CF025"
     ran = len(bench.times("chat"))
     bench.until(300)
     assert len(bench.times("chat")) > ran  # those that were known go on
     bench.apps = ["chat"]
     bench.until(1000)
-    assert ready().status == 200
+    assert ready(Request()).status == 200
 
 
 def test_a_run_that_hangs_makes_liveness_fail_and_waiting_does_not() -> None:
@@ -279,21 +280,21 @@ def test_a_run_that_hangs_makes_liveness_fail_and_waiting_does_not() -> None:
     seen = []
 
     def hang(app: str) -> Outcome:
-        seen.append(alive().status)
+        seen.append(alive(Request()).status)
         bench.clock.now += 599
-        seen.append(alive().status)
+        seen.append(alive(Request()).status)
         bench.clock.now += 2
-        seen.append(alive().status)
+        seen.append(alive(Request()).status)
         return Outcome(app=app)
 
     bench._run = hang
     bench.loop.turn(), bench.loop.turn()
     assert seen == [200, 200, 503]
-    assert alive().status == 200
+    assert alive(Request()).status == 200
     bench.clock.now += 600  # it is long over its time
-    assert alive().status == 200
+    assert alive(Request()).status == 200
     bench.clock.now += 70
-    assert alive().status == 503
+    assert alive(Request()).status == 503
 
 
 def test_waiting_long_after_faults_is_no_hanging() -> None:
@@ -326,7 +327,7 @@ def test_figures_tell_what_was_decided_and_what_went_wrong() -> None:
 
     bench = Bench(run)
     bench.until(1)
-    found = parse(pages(bench.loop, bench.figures, lambda: 1_800_000_100.0)["/metrics"]().text)
+    found = parse(pages(bench.loop, bench.figures, lambda: 1_800_000_100.0)["/metrics"](Request()).text)
     assert found["canaryfleet_decisions_total"].samples == {
         ("canaryfleet_decisions_total", (("app", "chat"), ("kind", "Advance"))): 1
     }
@@ -347,7 +348,7 @@ def test_figures_tell_what_was_decided_and_what_went_wrong() -> None:
 def server() -> Any:
     bench = Bench()
     bench.until(1)
-    server = Server(Settings(host="127.0.0.1", port=0), pages(bench.loop, bench.figures))
+    server = Server("127.0.0.1", 0, pages(bench.loop, bench.figures))
     threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
     yield server
     server.shutdown()
@@ -372,7 +373,7 @@ def test_it_answers_over_http(server: Server) -> None:
     assert parse(body.decode())["canaryfleet_build_info"]
     assert ask(server, "HEAD", "/healthz")[::2] == (200, b"")
     assert ask(server, "GET", "/")[0] == 404
-    assert ask(server, "POST", "/healthz")[0] == 501
+    assert ask(server, "POST", "/healthz")[0] == 404
     assert "Python" not in headers["server"]
 
 

@@ -1,0 +1,254 @@
+"""What Argo CD is told for its ApplicationSets: every app on every cluster of one commit, or an error."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from http.client import HTTPConnection
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from canaryfleet import applicationset
+from canaryfleet.applicationset import PATH, Answers, Unusable, asked
+from canaryfleet.web import LARGEST, Request, Server
+from support import PROPERTY
+
+ROOT = Path(__file__).resolve().parents[3]
+TOKEN = "sesame-sesame-sesame"
+
+
+def git(root: Path, *words: str) -> str:
+    who = ["-c", "user.name=a", "-c", "user.email=a@b"]
+    return subprocess.run(["git", *who, *words], cwd=root, check=True, capture_output=True, text=True).stdout
+
+
+@pytest.fixture(scope="module")
+def origin(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("clone")
+    git(root, "init", "-q", "-b", "main")
+    files = git(ROOT, "ls-files", "-z", "fleet.yaml", "overlays").split("\0")[:-1]
+    for name in files:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_bytes((ROOT / name).read_bytes())
+    git(root, "add", "-A")
+    git(root, "commit", "-qm", "all")
+    return root
+
+
+@pytest.fixture
+def clone(origin: Path, tmp_path: Path) -> Path:
+    git(tmp_path, "clone", "-q", str(origin), "clone")
+    return tmp_path / "clone"
+
+
+def execute(root: Path, parameters: Any = None, token: str = TOKEN) -> tuple[int, Any]:
+    body = json.dumps({"applicationSetName": "fleet", "input": {"parameters": parameters or {}}}).encode()
+    page = Answers(str(root), "HEAD", TOKEN).execute(Request("POST", f"Bearer {token}", body))
+    return page.status, json.loads(page.text)
+
+
+def overlays(root: Path) -> set[tuple[str, str]]:
+    found = root.glob("overlays/*/clusters/*/kustomization.yaml")
+    return {(path.parts[-4], path.parts[-2]) for path in found}
+
+
+def test_each_app_on_each_cluster_has_its_set(clone: Path) -> None:
+    status, answer = execute(clone)
+    assert status == 200
+    sets = answer["output"]["parameters"]
+    assert {(one["app"], one["cluster"]) for one in sets} == overlays(clone)
+    assert len(sets) == len(overlays(clone)) > 10
+    for one in sets:
+        overlay = (clone / one["path"] / "kustomization.yaml").read_text()
+        assert f"releases/{one['release']}" in overlay
+        assert one["release"].startswith(one["version"])
+        assert all(isinstance(value, str) and value for value in one.values())
+
+
+def test_a_generator_may_ask_for_some(clone: Path) -> None:
+    some = execute(clone, {"app": "fraud", "cluster": ["eu-west-1a", "eu-central-1a"]})[1]["output"][
+        "parameters"
+    ]
+    assert {one["app"] for one in some} == {"fraud"}
+    assert {one["cluster"] for one in some} == {"eu-west-1a", "eu-central-1a"}
+
+
+@pytest.mark.parametrize(
+    ("parameters", "status"),
+    [
+        ({"app": "nobody"}, 503),
+        ({"cluster": "nowhere"}, 503),
+        ({"app": ""}, 400),
+        ({"app": []}, 400),
+        ({"app": {"a": 1}}, 400),
+        ({"selector": "eu"}, 400),
+    ],
+)
+def test_what_finds_nothing_or_is_not_understood_is_no_empty_answer(clone, parameters, status) -> None:
+    found, answer = execute(clone, parameters)
+    assert found == status
+    assert "output" not in answer
+
+
+def test_what_is_not_committed_is_not_served(clone: Path) -> None:
+    before = execute(clone)
+    subprocess.run(["rm", "-r", str(clone / "overlays" / "fraud")], check=True)
+    assert execute(clone) == before
+
+
+@pytest.mark.parametrize(
+    "break_it",
+    [
+        lambda root: next(root.glob("overlays/fraud/clusters/*/kustomization.yaml")).write_text(
+            "resources: []\n"
+        ),
+        lambda root: git(root, "rm", "-rq", "overlays/fraud/releases"),
+        lambda root: next(root.glob("overlays/fraud/releases/*/release.yaml")).write_text("- no release\n"),
+        lambda root: git(root, "rm", "-rq", "overlays"),
+    ],
+)
+def test_a_commit_in_doubt_is_an_error_for_all(clone: Path, break_it: Any) -> None:
+    break_it(clone)
+    git(clone, "commit", "-qam", "broken")
+    answers = Answers(str(clone), "HEAD", TOKEN)
+    status, answer = execute(clone)
+    assert status == 503
+    assert "CF1" in answer["error"]
+    assert not answers.ready()
+    assert Answers(str(clone), "origin/main", TOKEN).ready()
+
+
+def test_no_repository_is_an_error(tmp_path: Path) -> None:
+    assert execute(tmp_path)[0] == 503
+
+
+def test_a_bug_is_no_empty_answer_and_says_nothing_of_what_it_saw(clone: Path, monkeypatch: Any) -> None:
+    def broken(*_: Any) -> Any:
+        raise RuntimeError("a secret")
+
+    monkeypatch.setattr(applicationset, "sets", broken)
+    status, answer = execute(clone)
+    assert status == 500
+    assert "secret" not in json.dumps(answer)
+
+
+@pytest.mark.parametrize(
+    "given", ["", "Bearer ", f"bearer {TOKEN}", f"Bearer {TOKEN} ", "Bearer \xe9", TOKEN]
+)
+def test_without_the_token_nothing_is_told(clone: Path, given: str) -> None:
+    page = Answers(str(clone), "HEAD", TOKEN).execute(Request("POST", given, b"{}"))
+    assert page.status == 401
+    assert TOKEN not in page.text
+
+
+ANY: st.SearchStrategy[Any] = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=4),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(["input", "parameters", "app", "cluster", "x"]), inner, max_size=3)
+    ),
+    max_leaves=10,
+)
+
+
+@given(body=st.binary(max_size=40) | ANY.map(lambda value: json.dumps(value).encode()))
+@PROPERTY
+def test_any_body_is_a_question_or_none(body: bytes) -> None:
+    try:
+        wanted = asked(body)
+    except Unusable:
+        return
+    assert all(names is None or (names and all(names)) for names in wanted)
+
+
+# over HTTP
+
+
+@pytest.fixture
+def server(clone: Path) -> Iterator[Server]:
+    made = Server("127.0.0.1", 0, {}, {PATH: Answers(str(clone), "HEAD", TOKEN).execute})
+    threading.Thread(target=made.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+    yield made
+    made.shutdown()
+    made.server_close()
+
+
+def post(server: Server, body: bytes, path: str = PATH, **headers: str) -> int:
+    connection = HTTPConnection("127.0.0.1", server.server_port, timeout=10)
+    try:
+        connection.request("POST", path, body, {"Authorization": f"Bearer {TOKEN}"} | headers)
+        return connection.getresponse().status
+    finally:
+        connection.close()
+
+
+def test_a_question_is_bounded(server: Server) -> None:
+    assert post(server, b"{}") == 200
+    assert post(server, b"") == 400
+    assert post(server, b"[") == 400
+    assert post(server, b"[" * LARGEST) == 400
+    assert post(server, b"{}", "/other") == 404
+    for length, status in ((str(LARGEST + 1), 413), ("9" * 5000, 413), ("-1", 411), ("x", 411)):
+        with socket.create_connection(("127.0.0.1", server.server_port), timeout=10) as raw:
+            raw.sendall(f"POST {PATH} HTTP/1.1\r\nHost: a\r\nContent-Length: {length}\r\n\r\n".encode())
+            assert int(raw.recv(100).split()[1]) == status
+    with socket.create_connection(("127.0.0.1", server.server_port), timeout=10) as raw:
+        raw.sendall(
+            f"POST {PATH} HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n".encode()
+        )
+        assert int(raw.recv(100).split()[1]) == 411
+
+
+def test_half_a_body_is_no_question(server: Server) -> None:
+    with socket.create_connection(("127.0.0.1", server.server_port), timeout=10) as raw:
+        raw.sendall(f"POST {PATH} HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\n{{}}".encode())
+        raw.shutdown(socket.SHUT_WR)
+        assert int(raw.recv(100).split()[1]) == 408
+
+
+def started(clone: Path, *words: str, token: str = TOKEN) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "canaryfleet", "serve", "--root", str(clone), *words]
+    environment = os.environ | {
+        "PYTHONPATH": str(ROOT / "generator"), "CANARYFLEET_APPLICATIONSET_TOKEN": token,
+    }  # fmt: skip
+    return subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
+
+
+def test_the_command_answers_until_it_is_ended(clone: Path) -> None:
+    with started(clone, "--listen", "127.0.0.1:0") as process:
+        assert process.stderr is not None
+        port = int(process.stderr.readline().split()[-1])
+        connection = HTTPConnection("127.0.0.1", port, timeout=10)
+        for path in ("/healthz", "/readyz", "/metrics"):
+            connection.request("GET", path)
+            answer = connection.getresponse()
+            assert (answer.status, bool(answer.read())) == (200, True)
+        connection.close()
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(10) == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "token", "code", "said"),
+    [
+        ((), "short", 2, "16 characters"),
+        (("--listen", "nowhere"), TOKEN, 2, "is no address"),
+        (("--token-file", "/none"), TOKEN, 2, "can't be read"),
+        (("--revision", "none"), TOKEN, 1, "CF025"),
+    ],
+)
+def test_it_does_not_begin_wrongly(
+    clone: Path, words: tuple[str, ...], token: str, code: int, said: str
+) -> None:
+    with started(clone, *words, token=token) as process:
+        _, error = process.communicate(timeout=20)
+        assert process.returncode == code
+        assert said in error
