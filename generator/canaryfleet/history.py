@@ -5,13 +5,20 @@ A record is one line of a commit's message, written when pointers move: what was
     Canaryfleet-Verdict: Verified app=chat cluster=eu-1 release=2.4.0-ab12 pod=… identity=… basis=Analysis
         reason=Proven since=2026-11-03T10:00:00Z evidence=<SHA-256>
 
-(On one line.) Anybody can write such a line, and a forge copies the text of pull requests into messages:
-so one counts only where the history itself bears it out. What it does not bear out is ignored, never an error.
+(On one line.) What is the same for many clusters is said once, with a line for each that begins with a blank:
+its name and identity, how many seconds later than the first, and the evidence.
+
+    Canaryfleet-Verdicts: Verified app=chat release=2.4.0-ab12 pod=… basis=Analysis reason=Proven since=…
+     eu-1 73aeda58-62ff-4b8b-8e9a-5f0d3f0e7a11 0 <SHA-256>
+     eu-2 0c3f2a9e-1d0b-4c55-9a53-0a3b8f4be1d2 132 <SHA-256>
+
+Anybody can write such a line, and a forge copies the text of pull requests into messages: so one counts only
+where the history itself bears it out. What it does not bear out is ignored, never an error.
 """
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
 
@@ -32,6 +39,16 @@ _RECORD = re.compile(
     r"(?: basis=(?P<basis>Analysis|FirstDeployment|SameWorkload|Reverted))? reason=(?P<reason>[A-Za-z]{1,64})"
     r"(?: since=(?P<since>[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{6})?)Z)?"
     r" evidence=(?P<hash>[0-9a-f]{64})"
+)
+_GROUP = re.compile(
+    r"Canaryfleet-Verdicts: (?P<kind>Verified|Failed)"
+    rf" app=(?P<app>{_NAME}) release=(?P<release>{_ID}) pod=(?P<pod>{_ID})"
+    r"(?: basis=(?P<basis>Analysis|FirstDeployment|SameWorkload|Reverted))? reason=(?P<reason>[A-Za-z]{1,64})"
+    r"(?: since=(?P<since>[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{6})?)Z)?"
+)
+_ONE_OF = re.compile(
+    rf" (?P<cluster>{_NAME}) (?P<identity>{_ID})(?: (?P<later>[0-9]{{1,12}}(?:\.[0-9]{{6}})?))?"
+    r" (?P<hash>[0-9a-f]{64})"
 )
 
 
@@ -57,7 +74,6 @@ class Record(NamedTuple):
 
 def line(verdict: Verdict) -> str:
     """The record of a verdict. Raises ValueError for one that is no proof, or names what no record can hold."""
-    since = verdict.since.astimezone(UTC).isoformat().replace("+00:00", "Z") if verdict.since else None
     words = {
         "app": verdict.app,
         "cluster": verdict.cluster,
@@ -66,7 +82,7 @@ def line(verdict: Verdict) -> str:
         "identity": verdict.evidence.identity,
         "basis": verdict.basis,
         "reason": verdict.reason,
-        "since": since,
+        "since": _written(verdict.since),
         "evidence": verdict.hash,
     }
     text = " ".join([verdict.kind, *(f"{name}={word}" for name, word in words.items() if word is not None)])
@@ -75,17 +91,72 @@ def line(verdict: Verdict) -> str:
     return text
 
 
+def lines(verdicts: Iterable[Verdict]) -> list[str]:
+    """The records of verdicts, each of which `line` can hold; those that say the same but for where are one."""
+    alike: dict[tuple[object, ...], list[Verdict]] = {}
+    for verdict in verdicts:
+        pod = verdict.evidence.pod
+        same = (verdict.kind, verdict.app, verdict.release, pod, verdict.basis, verdict.reason)
+        alike.setdefault((*same, verdict.since is None), []).append(verdict)
+    return [line(group[0]) if len(group) == 1 else _grouped(group) for group in alike.values()]
+
+
+def _grouped(verdicts: Sequence[Verdict]) -> str:
+    """One record of many clusters: the lines after the first are its continuation, as Git's trailers have it."""
+    first = verdicts[0]
+    begin = min((item.since for item in verdicts if item.since), default=None)
+    words = {
+        "app": first.app,
+        "release": first.release,
+        "pod": first.evidence.pod,
+        "basis": first.basis,
+        "reason": first.reason,
+        "since": _written(begin),
+    }
+    head = " ".join([first.kind, *(f"{name}={word}" for name, word in words.items() if word is not None)])
+    said = [f"Canaryfleet-Verdicts: {head}"]
+    for item in verdicts:
+        later = [_later(item.since - begin)] if begin and item.since else []
+        said.append(" ".join(["", item.cluster, item.evidence.identity or "", *later, item.hash]))
+    return "\n".join(said)
+
+
+def _later(gap: timedelta) -> str:
+    seconds = str(gap.days * 86_400 + gap.seconds)
+    return f"{seconds}.{gap.microseconds:06}" if gap.microseconds else seconds
+
+
+def _written(at: datetime | None) -> str | None:
+    return at.astimezone(UTC).isoformat().replace("+00:00", "Z") if at else None
+
+
 def records(message: str) -> Iterator[Record]:
     """The records in a commit's message; whatever else it says, or says wrongly, is passed over."""
+    group: re.Match[str] | None = None
     for text in message.split("\n"):
-        found = _RECORD.fullmatch(text)
-        if found is None:
-            continue
+        one = _ONE_OF.fullmatch(text) if group else None
+        said: dict[str, Any]
+        if group and one:
+            said = {**group.groupdict(), **one.groupdict()}
+            if (said["since"] is None) != (said["later"] is None):
+                continue
+        else:
+            group, found = _GROUP.fullmatch(text), _RECORD.fullmatch(text)
+            if found is None:
+                continue
+            said = found.groupdict()
         try:
-            known: dict[str, Any] = found.groupdict()
-            yield Record(**known | {"since": _time(found["since"])})
-        except ValueError:  # the 31st of February
+            yield _record(**said)
+        except (ValueError, OverflowError):  # the 31st of February
             continue
+
+
+def _record(since: str | None, later: str | None = None, **said: Any) -> Record:
+    """Raises ValueError and OverflowError for what is no time."""
+    begin = _time(since)
+    seconds, _, rest = (later or "0").partition(".")
+    at = begin + timedelta(seconds=int(seconds), microseconds=int(rest or 0)) if begin else None
+    return Record(since=at, **said)
 
 
 def _time(text: str | None) -> datetime | None:

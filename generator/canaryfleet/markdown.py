@@ -13,7 +13,7 @@ SENTENCE = 400  # characters
 WORD = 100
 _MARKUP = re.compile(r"[\\`*_\[\]|~$]")
 _FIRST = re.compile(r"^([-+=#]|[0-9]+(?=[.)]))")  # what begins a list or a heading
-_NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9._/+:-]")
+_NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9._/+:-]|(?<=:)/(?=/)")
 # An invisible character between the sign and what follows it, so that nobody is called and nothing is linked.
 # The first rule comes first: the character itself is written with a `#`.
 _LINKS = (

@@ -403,8 +403,8 @@ def message(decision: Decision, landed: Landing, verdicts: Iterable[Verdict]) ->
     known = {(item.cluster, item.hash): item for item in verdicts}
     ordered = sorted(decision.evidence, key=lambda proof: proof.kind != "Failed")
     proven = [(proof, known.get((proof.cluster, proof.hash))) for proof in ordered]
-    lines = {proof.cluster: _line(verdict) for proof, verdict in proven}
-    lost = [cluster for cluster, line in lines.items() if line is None]
+    held = {proof.cluster: verdict for proof, verdict in proven if verdict and _fits(verdict)}
+    lost = [proof.cluster for proof in ordered if proof.cluster not in held]
     parts = [
         ("What moved:", _moved(decision)),
         ("Why:", [_because(item) for item in decision.reasons]),
@@ -413,7 +413,7 @@ def message(decision: Decision, landed: Landing, verdicts: Iterable[Verdict]) ->
     if lost:
         parts.append(("Not recorded, since no line can hold it:", [names(lost)]))
     said = [subject(decision), *("\n".join(_paragraph(head, items)) for head, items in parts if items)]
-    ours = [landing.line(landed), *(line for line in lines.values() if line)]
+    ours = [landing.line(landed), *history.lines(held.values())]
     return "\n\n".join([*said, "\n".join(ours)]) + "\n"
 
 
@@ -467,8 +467,9 @@ def _proof_words(proof: Proof, verdict: Verdict | None) -> str:
     return f"{ANY}: {proof.kind} on {name(proof.release)} ({plain(why)}){since}{measured}"
 
 
-def _line(verdict: Verdict | None) -> str | None:
+def _fits(verdict: Verdict) -> bool:
+    """Whether a record can hold a verdict."""
     try:
-        return history.line(verdict) if verdict else None
+        return bool(history.line(verdict))
     except ValueError:
-        return None
+        return False

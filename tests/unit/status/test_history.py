@@ -18,7 +18,7 @@ from recorded import recording
 from canaryfleet import cli, past, status
 from canaryfleet.emit import emit
 from canaryfleet.files import Tree
-from canaryfleet.history import Change, Commit, Facts, Record, facts, line, records
+from canaryfleet.history import Change, Commit, Facts, Record, facts, line, lines, records
 from canaryfleet.models.base import API_VERSION
 from canaryfleet.models.observation import Evidence, Verdict
 from canaryfleet.overlay import Pointer
@@ -291,6 +291,64 @@ def test_what_is_no_record_is_not_written(change: dict[str, Any]) -> None:
 def test_what_is_written_is_read(kind: Any, since: datetime | None, basis: Any) -> None:
     (found,) = records(line(replace(VERDICT, kind=kind, since=since, basis=basis)))
     assert (found.kind, found.since, found.basis) == (kind, since, basis)
+
+
+KINDS = st.sampled_from(["Verified", "Failed"])
+BASES = st.none() | st.sampled_from(["Analysis", "FirstDeployment", "SameWorkload", "Reverted"])
+SINCE = st.none() | st.datetimes(min_value=datetime(1, 1, 2), timezones=st.just(UTC))
+SEEN = st.builds(
+    lambda cluster, kind, basis, since, pod, identity: replace(
+        VERDICT, cluster=cluster, kind=kind, basis=basis, since=since, evidence=Evidence(pod=pod, identity=identity)
+    ),
+    st.sampled_from(["a", "b.c", "0"]), KINDS, BASES, SINCE, st.sampled_from(["p", "q"]), st.sampled_from(["u-1", "2"]),
+)  # fmt: skip
+
+
+@given(st.lists(SEEN, max_size=9))
+def test_what_is_written_of_many_is_read(seen: list[Any]) -> None:
+    message = "\n".join(["subject", "", *lines(seen), " a u-1 0 " + HASH])
+    found = {(r.cluster, r.kind, r.basis, r.since, r.pod, r.identity, r.hash) for r in records(message)}
+    meant = {(v.cluster, v.kind, v.basis, v.since, v.evidence.pod, v.evidence.identity, v.hash) for v in seen}
+    assert meant <= found
+    assert len(list(records("\n".join(lines(seen))))) == len(seen)
+
+
+GROUP = f"""\
+Canaryfleet-Verdicts: Verified app=chat release=2.4.0-ab12 pod=p basis=Analysis reason=Proven since=2026-11-03T10:00:00Z
+ eu-1 u-1 0 {HASH}
+ eu-2 u-2 90 {HASH}
+ eu-3 u-3 86400.000001 {HASH}"""
+
+
+def test_equal_verdicts_are_one_record_with_a_line_for_each_cluster() -> None:
+    found = list(records(GROUP))
+    assert [(item.cluster, item.identity) for item in found] == [
+        ("eu-1", "u-1"),
+        ("eu-2", "u-2"),
+        ("eu-3", "u-3"),
+    ]
+    assert [item.since for item in found if item.since] == [
+        NOW, NOW + timedelta(seconds=90), NOW + timedelta(days=1, microseconds=1)
+    ]  # fmt: skip
+    assert {(item.release, item.pod, item.proves) for item in found} == {("2.4.0-ab12", "p", True)}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "left"),
+    [
+        ("Canaryfleet-Verdicts", "canaryfleet-verdicts", 0),
+        ("Verified", "Progressing", 0),
+        (" eu-2", "eu-2", 1),  # what follows another line is no continuation
+        (" 90 ", " ", 2),
+        (" 90 ", " -90 ", 1),
+        ("2026-11-03", "2026-02-31", 0),
+        ("0Z\n eu-1", "0Z\n\n eu-1", 0),
+        (" 90 ", " 999999999999 ", 2),
+    ],
+)
+def test_what_is_no_group_is_passed_over(old: str, new: str, left: int) -> None:
+    assert old in GROUP
+    assert len(list(records(GROUP.replace(old, new, 1)))) == left
 
 
 @given(st.text(), st.integers(0, len(LINE)), st.integers(0, len(LINE)))
