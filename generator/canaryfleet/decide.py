@@ -249,8 +249,9 @@ def _rest(facts: Facts, target: ReleaseFacts, reasons: tuple[Reason, ...]) -> De
     gone = any(item.code == "gone" for item in reasons)
     active = facts.situation.policy.lifecycle == "active"
     barred = pointing.barring(target, facts.situation.promotion, facts.situation.now)
-    done = gone or (active and not barred and (calm or (not incomplete and not under_way)))
-    reasons += tuple(item for item in barred if item not in reasons)
+    blind = () if gone else tuple(_unproven_by_all(facts, target))
+    done = gone or (active and not (barred or blind) and (calm or (not incomplete and not under_way)))
+    reasons += tuple(item for item in (*barred, *blind) if item not in reasons)
     if not done and under_way and not any(item.code == "wave-incomplete" for item in reasons):
         reasons = (*reasons, *unproven(facts, under_way))
     held = _hold(facts, reasons)
@@ -267,6 +268,17 @@ def _rest(facts: Facts, target: ReleaseFacts, reasons: tuple[Reason, ...]) -> De
         complete=held.complete,
         obsolete=held.obsolete,
     )
+
+
+def _unproven_by_all(facts: Facts, target: ReleaseFacts) -> Iterator[Reason]:
+    """That nobody is left to prove a release: with everybody excused or retiring no wave waits for anything."""
+    members = tuple(facts.waves[target.id])
+    if not members or _counted(facts, target):
+        return
+    if not any(standing.has_proven(facts, name, target.id) for name in members):
+        what = f"nothing is proven: everybody who is to have {target.id} is excused or retiring"
+        remedy = "end an excuse (`canaryfleet excuse --end`), and let that cluster prove it"
+        yield Reason(code="no-evidence", message=what, remedy=remedy, clusters=members)
 
 
 def _evidence(facts: Facts) -> tuple[Proof, ...]:

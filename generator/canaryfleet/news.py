@@ -21,7 +21,7 @@ FORWARD = ("Start", "Advance", "Retry")
 FAILURES: frozenset[Code] = frozenset(["failed", "max-failures", "beyond-limit"])
 ASKING: frozenset[Code] = FAILURES | {
     "promotion-unreadable", "clock-behind", "barred", "persons-pointer", "breaks-limit", "no-release", "no-wave", "inconclusive",
-    "overdue", "unknown-to-release", "declined", "touched", "approval-missing", "changes-requested", "by-hand",
+    "overdue", "no-evidence", "unknown-to-release", "declined", "touched", "approval-missing", "changes-requested", "by-hand",
 }  # fmt: skip
 """Reasons that stay until a person does something."""
 

@@ -307,7 +307,18 @@ def test_what_nobody_has_proven_is_not_done() -> None:
     sites = {name: Site(resources={"gpu": 8}) for name in (*PILOT, *REST, "j")}
     target = replace(NEW, clusters={**NEW.clusters, "j": Member(pod="pod-w2")})
     now = situation(target, given="p a b c d", sites=sites, promotion=promotion(excused=everybody))
-    assert moved(decide(replace(now, releases={target.id: target}))) == {}
+    alone = replace(now, releases={OLD.id: OLD, target.id: target})
+    held = decide(alone)
+    assert (held.kind, moved(held)) == ("Hold", {})
+    (why,) = (item for item in held.reasons if item.code == "no-evidence")
+    assert "nothing is proven" in why.message
+    assert why.clusters == PILOT + REST
+    later = decide(replace(alone, promotion=promotion(excused=everybody[1:])))
+    assert (later.kind, "no-evidence" in codes(later)) == ("Hold", False)
+    one = replace(alone, verdicts={**alone.verdicts, "c": verdict("c", target.id, "Verified", NOW)})
+    assert moved(decide(one)) == all_to(target.id, "j")
+    joined = {n: s for n, s in sites.items() if n != "j"}
+    assert decide(replace(one, sites=joined)).kind == "Done"
 
 
 def test_an_excused_cluster_is_no_proof_for_others() -> None:
