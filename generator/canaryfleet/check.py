@@ -4,21 +4,19 @@ from collections.abc import Iterator, Mapping
 from posixpath import join
 from typing import NamedTuple
 
-from canaryfleet import repo
-from canaryfleet.digest import sha256, short
+from canaryfleet import configs, repo
+from canaryfleet.digest import sha256
 from canaryfleet.errors import Finding, Place, Problems
 from canaryfleet.files import Tree
-from canaryfleet.freeze import Frozen, config_name
+from canaryfleet.freeze import Frozen
 from canaryfleet.generated import load
 from canaryfleet.git import blob_id
 from canaryfleet.models.release import Release
 from canaryfleet.render import Known, Waiting, candidate, differs, resting, stale
 from canaryfleet.repo import OVERLAYS, App, Committed
-from canaryfleet.workload.config import config_content
 
 Merged = Mapping[str, list[tuple[str, str]]]
 RESTORE = "restore it from Git: a release never changes"
-KUSTOMIZATION = frozenset({"apiVersion", "kind", "resources"})
 PARTS = frozenset({"candidate.yaml", "promotion.yaml", "config", "releases", "clusters"})
 
 
@@ -143,22 +141,7 @@ def _config(known: Known, merged: Merged, app: str, folder: str) -> Iterator[Fin
     for path in known.tree.walk(home):
         if path.removeprefix(home + "/") not in ("config.yaml", "kustomization.yaml"):
             yield Finding(Place(path), "CF168", "canaryfleet did not write this", "remove it")
-    path = join(home, "kustomization.yaml")
-    body = load(known.tree.read(path), path)
-    if not isinstance(body, dict) or set(body) != KUSTOMIZATION or body["resources"] != ["config.yaml"]:
-        yield Finding(Place(path), "CF169", "it is not what canaryfleet writes", RESTORE)
-    path = join(home, "config.yaml")
-    item = load(known.tree.read(path), path)
-    try:
-        content = config_content(item)
-        known_keys = {"apiVersion", "kind", "metadata", *content}
-        proven = folder.removesuffix(".secret").endswith(short(content))
-        proven = proven and config_name(item) == folder and set(item) - {"immutable"} == known_keys
-    except (KeyError, TypeError):
-        yield Finding(Place(path), "CF163", "this is no ConfigMap or Secret", RESTORE)
-        return
-    if not proven:
-        yield Finding(Place(path), "CF169", "its content is not the one that its name says", RESTORE)
+    yield from configs.wrong(known.tree, app, folder)
 
 
 def _overlays(known: Known, app: App, waiting: list[Waiting]) -> Iterator[Finding]:

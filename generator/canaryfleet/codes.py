@@ -100,7 +100,7 @@ OWN: dict[str, str] = {
     "CF172": "a schema that is not current",
     "CF180": "a forge that can't be asked, or that refuses",
     "CF181": "a forge whose settings or credentials are missing",
-    "CF182": "a shallow clone where history is evidence",
+    "CF182": "a clone without the whole history, which is evidence",
     "CF183": "a record that can't be read, or is not what its hash says",
     "CF184": "a decision that can't be carried out",
     "CF185": "a number that is no open pull request",

@@ -190,6 +190,14 @@ def clone(root: str | os.PathLike[str]) -> Clone | None:
     return Clone(shallow == b"true", os.fsdecode(prefix))
 
 
+def is_partial(root: str | os.PathLike[str]) -> bool:
+    """True if the clone may lack objects: it was made with a filter, and git would fetch them one by one.
+
+    Raises `Problems` CF025.
+    """
+    return bool(answer(root, ["config", "--get-regexp", r"^remote\..*\.(promisor|partialclonefilter)$"]).out)
+
+
 class File(NamedTuple):
     """A file after a commit. `blob`: None if it is gone, or no file; `new`: there was nothing before.
 

@@ -19,6 +19,7 @@ COMMITS, FILES = 5_000, 50_000
 LONGEST = 10.0  # seconds for each question: a status that waits for its history is no status
 LARGEST = 1 << 20
 HERE = Place(repo.OVERLAYS)
+REFETCH = "clone it without --filter, or `git fetch --refetch --no-filter`; in actions/checkout, no `filter` and no `sparse-checkout`"
 _BOTS = re.compile(rf"{repo.OVERLAYS}/([^/]+)/(?:clusters/([^/]+)/kustomization|promotion)\.yaml")
 
 
@@ -38,7 +39,18 @@ def read(tree: Tree, apps: Collection[str], now: datetime) -> Past:
         clone = git.clone(tree.root)
         return _read(tree, clone, apps, now) if clone and apps else Past({}, ())
     except Problems as problems:
-        return Past({}, [_unknown(item.message, item.remedy, item.place) for item in problems.findings])
+        lacks = _lacks(tree.root)
+        return Past(
+            {}, [_unknown(item.message, item.remedy or lacks, item.place) for item in problems.findings]
+        )
+
+
+def _lacks(root: str) -> str:
+    """What to do where git failed because the clone lacks objects."""
+    try:
+        return REFETCH if git.is_partial(root) else ""
+    except Problems:
+        return ""
 
 
 def _read(tree: Tree, clone: git.Clone, apps: Collection[str], now: datetime) -> Past:

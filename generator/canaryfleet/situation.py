@@ -9,6 +9,7 @@ What can't be read holds the app that it is of, and lets it go back all the same
 
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from itertools import chain
 from types import MappingProxyType
@@ -17,6 +18,7 @@ from typing import NamedTuple, TypeVar
 from msgspec.structs import replace
 
 from canaryfleet import (
+    configs,
     dangling,
     git,
     history,
@@ -118,10 +120,11 @@ def survey(tree: Tree, commit: str, now: datetime) -> Ground:
     findings: list[Finding] = []
     clusters = repo.read_clusters(tree, findings)
     names = sorted({*_folders(tree, repo.OVERLAYS, findings), *_folders(tree, repo.SPECS, findings)})
-    found = past.log(tree.root, commit, names, below=below, most=MOST)
-    spine = tampered.first_parents(tree.root, commit, MOST.seconds)
-    rewritten = tampered.rewritten(tree.root, commit, names, found, spine, below=below, most=MOST)
-    turned = list(_turned(tree.root, commit, spine))
+    with _all_there(tree.root):
+        found = past.log(tree.root, commit, names, below=below, most=MOST)
+        spine = tampered.first_parents(tree.root, commit, MOST.seconds)
+        rewritten = tampered.rewritten(tree.root, commit, names, found, spine, below=below, most=MOST)
+        turned = list(_turned(tree.root, commit, spine))
     halves = {}
     for name in names:
         wrong = [*turned, *(_rewritten(path, kept) for path, kept in rewritten.get(name, {}).items())]
@@ -167,6 +170,18 @@ def _whole(tree: Tree, fleet: Fleet) -> tuple[str, str]:
     return clone.prefix, ref
 
 
+@contextmanager
+def _all_there(root: str) -> Iterator[None]:
+    """Where git fails in a clone that lacks objects: what to do about that."""
+    try:
+        yield
+    except Problems:
+        if not git.is_partial(root):
+            raise
+        what = "the clone was made with --filter and lacks what the history has, which is evidence"
+        raise problem(Place("."), SHALLOW, what, past.REFETCH) from None
+
+
 def _folders(tree: Tree, path: str, findings: list[Finding]) -> list[str]:
     names = [name for name in tree.list(path) if not name.startswith(".")]
     return [name for name in names if _tried(lambda name=name: tree.is_dir(f"{path}/{name}"), findings)]  # type: ignore[misc]
@@ -198,6 +213,8 @@ def _half(
     others: list[Finding] = []
     app = repo.survey(tree, name, others)
     candidate = _tried(lambda: repo.candidate(tree, name), others)
+    for folder in sorted({folder for item in app.releases.values() for folder in item.config}):
+        _tried(lambda folder=folder: holding.extend(configs.wrong(tree, name, folder)), holding)  # type: ignore[misc]
     # A bar or a hold about nothing must not be void: nobody would notice.
     names = lambda: repo.dangling_names(tree, name, promotion, app.releases, spec, now)  # noqa: E731
     holding += [item for item in _tried(names, holding) or () if item.severity == ERROR]

@@ -355,6 +355,29 @@ def test_a_frozen_release_that_was_rewritten_holds_the_app(clone: Clone) -> None
     assert path in (clone.read()[TOOLS].unreadable or "")
 
 
+@pytest.mark.parametrize("what", ["content", "kustomization", "gone", "new"])
+def test_configuration_that_is_not_what_its_name_says_holds_the_app(clone: Clone, what: str) -> None:
+    """Past the gate, or wrong from the first: pods that restart would read it, and no release would be new."""
+    (home,) = (clone.root / f"overlays/{TOOLS}/config").iterdir()
+    assert clone.read()[TOOLS].unreadable is None
+    path = f"overlays/{TOOLS}/config/{home.name}/config.yaml"
+    if what == "content":
+        clone.replace(path, r"(?m)^data:\n", "data:\n  more: evil\n")
+    elif what == "new":
+        clone.replace(path, r"(?m)^  namespace:.*\n", "  namespace: elsewhere\n  annotations: {a: b}\n")
+        clone.replace(path, r"(?m)^data:\n", "binaryData: {}\ndata:\n")
+    elif what == "kustomization":
+        path = f"overlays/{TOOLS}/config/{home.name}/kustomization.yaml"
+        clone.write(path, (clone.root / path).read_text() + "namePrefix: x-\n")
+    else:
+        shutil.rmtree(home)
+        path = f"overlays/{TOOLS}/config/{home.name}"
+    clone.commit("Past the gate")
+    held = clone.read()
+    assert path in (held[TOOLS].unreadable or "")
+    assert held["assistant"].unreadable is None
+
+
 def test_a_release_that_no_cluster_has_yet_may_be_rendered_again(clone: Clone) -> None:
     """Twice in one pull request, for the inventory has changed in between: it is frozen once a cluster has it."""
     home = "overlays/mcp-tools/releases/9.0.0-0123456789ab"
@@ -470,6 +493,26 @@ def test_without_the_whole_history_nothing_is_decided(clone: Clone, tmp_path: Pa
     (tmp_path / "plain").mkdir()
     subprocess.run(["tar", "xf", str(tmp_path / "tree.tar"), "-C", str(tmp_path / "plain")], check=True)
     assert "no clone" in refused(tmp_path / "plain")
+
+
+@pytest.mark.parametrize("left_out", ["blob:none", "tree:0"])
+def test_a_clone_that_lacks_objects_is_refused_and_says_how_to_get_them(
+    clone: Clone, tmp_path: Path, left_out: str
+) -> None:
+    clone.point(TOOLS, C0, OLD)
+    clone.commit()
+    clone.point(TOOLS, C0, NEW, OLD)
+    clone.commit()
+    clone.git("config", "uploadpack.allowFilter", "true")
+    there = tmp_path / "partial"
+    clone.git("clone", "-q", f"--filter={left_out}", f"file://{clone.root}", str(there))
+    with pytest.raises(Problems) as refusal:
+        situation.survey(Tree(there), clone.head, clone.now)
+    (finding,) = refusal.value.findings
+    assert (finding.code, "--filter" in finding.message) == ("CF182", True)
+    assert "`git fetch --refetch --no-filter`" in finding.remedy
+    clone.git("-C", str(there), "fetch", "-q", "--refetch", "--no-filter")
+    assert situation.survey(Tree(there), clone.head, clone.now).halves[TOOLS].history
 
 
 def test_a_long_history_is_read_in_half_a_second(tmp_path: Path) -> None:

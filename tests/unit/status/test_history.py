@@ -590,7 +590,7 @@ def test_a_partial_clone_fetches_nothing(repository: Repository, tmp_path: Path,
     repository.git("clone", "-q", f"--filter={left_out}", f"file://{repository.root}", str(there))
     before = sorted(path.name for path in (there / ".git/objects").rglob("*"))
     found = past.read(Tree(there), ["chat"], NOW)
-    assert [item.code for item in found.findings] == ["CF023"]
+    assert [(item.code, "git fetch --refetch" in item.remedy) for item in found.findings] == [("CF023", True)]
     assert not found.facts
     assert sorted(path.name for path in (there / ".git/objects").rglob("*")) == before
 
