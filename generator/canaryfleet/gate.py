@@ -138,15 +138,22 @@ def _app(root: str, situation: Situation | None, merged: str, app: str) -> Itera
 def _rewritten(sight: Sight, app: str, before: Frozen, after: Frozen) -> Iterator[Reason]:
     """Frozen files that are on the default branch and would be others: limits, waves and members are read from them.
 
-    What was rewritten past the gate may be restored.
+    What was rewritten past the gate may be restored; and a release that was removed may come back as it was.
     """
-    good = {path: kept.blob for path, kept in sight.ground.rewritten.get(app, {}).items()}
+    given = sight.ground.given
+    good = {path: kept.blob for path, kept in given.rewritten.get(app, {}).items()}
     for home in sorted(before.keys() & after.keys()):
         kept = before[home] | {path: blob for path, blob in good.items() if after[home].get(path) == blob}
         files = kept.items() ^ after[home].items()
         if files:
             what = f"{min(files)[0]} would change, and what is frozen on the default branch never does"
             yield Reason(code="rewritten", message=what, remedy="restore it from Git, and make a new release")
+    gone = {path: kept.blob for path, kept in given.gone.get(app, {}).items()}
+    for home, was in sorted(_frozen(gone).items()):
+        files = was.items() ^ after[home].items() if home in after else set()
+        if files:
+            what = f"{min(files)[0]} would not be what it was when clusters were given that release"
+            yield Reason(code="rewritten", message=what, remedy="release it as another version")
 
 
 def _frozen(files: Mapping[str, str]) -> Frozen:

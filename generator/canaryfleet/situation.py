@@ -64,7 +64,7 @@ from canaryfleet.sources import Source
 from canaryfleet.standing import Facts
 from canaryfleet.status import Plan
 from canaryfleet.takes import Scale
-from canaryfleet.tampered import Kept
+from canaryfleet.tampered import Given, Kept
 
 M = TypeVar("M")
 # The history is evidence, so nearly all of it is looked at; a bound there is, since everything has one.
@@ -72,6 +72,7 @@ MOST = Most(commits=100_000, files=5_000_000, seconds=120.0)
 BRANCH = re.compile(rf"{BRANCHES}([^/]+)/([^/]+)")
 SHALLOW = "CF182"
 REWRITTEN = "CF169"
+NOTHING = Given(MappingProxyType({}), MappingProxyType({}))
 
 
 # Git
@@ -100,8 +101,8 @@ class Ground(NamedTuple):
     plan: Plan
     latest: datetime | None = None
     """When the bot last committed, by the clock that it had."""
-    rewritten: Mapping[str, Mapping[str, Kept]] = MappingProxyType({})
-    """Frozen files that are not what they were, by app."""
+    given: Given = NOTHING
+    """Frozen files that are not what they were."""
 
     @property
     def findings(self) -> Sequence[Finding]:
@@ -123,11 +124,11 @@ def survey(tree: Tree, commit: str, now: datetime) -> Ground:
     with _all_there(tree.root):
         found = past.log(tree.root, commit, names, below=below, most=MOST)
         spine = tampered.first_parents(tree.root, commit, MOST.seconds)
-        rewritten = tampered.rewritten(tree.root, commit, names, found, spine, below=below, most=MOST)
+        given = tampered.given(tree.root, commit, names, found, spine, below=below, most=MOST)
         turned = list(_turned(tree.root, commit, spine))
     halves = {}
     for name in names:
-        wrong = [*turned, *(_rewritten(path, kept) for path, kept in rewritten.get(name, {}).items())]
+        wrong = [*turned, *(_rewritten(path, kept) for path, kept in given.rewritten.get(name, {}).items())]
         merged = tuple(history.merged(found.of(name), now))
         halves[name] = _half(tree, name, merged, wrong, findings, now)
     plan = Plan(
@@ -137,7 +138,7 @@ def survey(tree: Tree, commit: str, now: datetime) -> Ground:
         past={name: history.facts(found.of(name), now) for name in names},
         left={name: _left(half) & clusters.keys() for name, half in halves.items()},
     )
-    return Ground(tree, commit, ref, below, fleet, halves, plan, found.latest, rewritten)
+    return Ground(tree, commit, ref, below, fleet, halves, plan, found.latest, given)
 
 
 def _turned(root: str, commit: str, spine: Sequence[str]) -> Iterator[Finding]:
@@ -149,7 +150,7 @@ def _turned(root: str, commit: str, spine: Sequence[str]) -> Iterator[Finding]:
 
 
 def _rewritten(path: str, kept: Kept) -> Finding:
-    what = "it was frozen, and the default branch has it with other content now"
+    what = "it was frozen when a cluster was given it, and the default branch has it otherwise now, or not at all"
     remedy = f"`git checkout {kept.commit[:12]} -- {path}`, or release another version"
     return Finding(Place(path), REWRITTEN, what, remedy)
 

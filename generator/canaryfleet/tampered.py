@@ -17,17 +17,28 @@ class Kept(NamedTuple):
     commit: str
 
 
-def rewritten(
+Files = Mapping[str, Mapping[str, Kept]]
+"""Frozen files as they were, by app and path."""
+
+
+class Given(NamedTuple):
+    """What became of releases that clusters were given: files that are others or missing, and releases that are gone."""
+
+    rewritten: Files
+    gone: Files
+
+
+def given(
     root: str, ref: str, apps: Collection[str], log: Log, spine: Sequence[str], *, below: str, most: Most
-) -> dict[str, dict[str, Kept]]:
-    """Files of releases that are there, and are not what they were when a cluster was first given them, by app.
+) -> Given:
+    """Files of releases that are not there as they were when a cluster was first given them.
 
     Limits, waves, members and digests are read from them, so whoever changes one past the gate would decide.
     Until a cluster has it a release may be rendered again, as inventory and tools change. `log`: the history of
     the same apps; `spine`: `first_parents`. Raises `Problems` CF025.
     """
     order = {id: place for place, id in enumerate(reversed(spine))}
-    given = _given(log, order)
+    first = _given(log, order)
     paths = [f"{repo.OVERLAYS}/{app}/releases" for app in apps]
     good: dict[str, Kept] = {}
     last: dict[str, str | None] = {}
@@ -38,13 +49,30 @@ def rewritten(
             if found is None:
                 continue
             last[path] = file.blob
-            if file.blob and order[item.id] <= given.get((found[1], found[2]), order[item.id]):
+            if file.blob and order[item.id] <= first.get((found[1], found[2]), order[item.id]):
                 good[path] = Kept(file.blob, item.id)
+    return _sorted(good, last, first)
+
+
+def _sorted(
+    good: Mapping[str, Kept], last: Mapping[str, str | None], first: Collection[tuple[str, str]]
+) -> Given:
+    """`good`: what each file was, `last`: what it is; of releases that nobody was given nothing is kept."""
+    there = {_home(path) for path, blob in last.items() if blob}
     changed: dict[str, dict[str, Kept]] = {}
+    gone: dict[str, dict[str, Kept]] = {}
     for path, kept in sorted(good.items()):
-        if last[path] not in (None, kept.blob):
-            changed.setdefault(path.split("/")[1], {})[path] = kept
-    return changed
+        home = _home(path)
+        if last[path] == kept.blob or home not in first:
+            continue
+        (changed if home in there else gone).setdefault(home[0], {})[path] = kept
+    return Given(changed, gone)
+
+
+def _home(path: str) -> tuple[str, str]:
+    """The app and the release of a file."""
+    _, app, _, release, _ = path.split("/", 4)
+    return app, release
 
 
 def _given(log: Log, order: Mapping[str, int]) -> dict[tuple[str, str], int]:

@@ -1,6 +1,7 @@
 """The gate on real git: what people's pull requests would break, judged by the tree that merging them gives."""
 
 import re
+import shutil
 from datetime import timedelta
 from pathlib import Path
 
@@ -127,6 +128,29 @@ def test_what_was_rewritten_past_the_gate_may_be_restored(story: Story) -> None:
     assert judged(story, propose(story)).status.state == "success"
     (home / "release.yaml").write_text(good.replace("  - one\n", "  - two\n", 1))
     assert codes(judged(story, propose(story))) == ["rewritten"]
+
+
+def test_a_release_that_was_pruned_comes_back_as_it_was_or_not_at_all(story: Story) -> None:
+    """Rendered again with another inventory it would have other members, and would hold its app."""
+    story.until_rest()  # 1.1.0 is everywhere
+    story.release("1.2.0")
+    story.until_rest()
+    story.now += timedelta(days=31)
+    story.pull()
+    (home,) = story.people.glob("overlays/chat/releases/1.0.0-*")
+    text = (home / "release.yaml").read_text()
+    shutil.copytree(home, story.people.parent / "kept")
+    shutil.rmtree(home)
+    assert judged(story, propose(story)).status.state == "success"
+    story.git("merge", "-q", "--ff-only", "idea")
+    story.git("push", "-q", "origin", "main")
+    shutil.copytree(story.people.parent / "kept", home)
+    assert judged(story, propose(story)).status.state == "success"
+    shutil.copytree(story.people.parent / "kept", home)
+    (home / "release.yaml").write_text(text.replace("  - two\n", "", 1))
+    found = judged(story, propose(story))
+    assert (found.status.state, codes(found)) == ("failure", ["rewritten"])
+    assert "when clusters were given that release" in found.status.description
 
 
 def test_a_move_forward_keeps_the_way_back(story: Story) -> None:

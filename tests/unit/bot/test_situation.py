@@ -346,6 +346,14 @@ def test_a_frozen_release_that_was_rewritten_holds_the_app(clone: Clone) -> None
     clone.write(path, good)
     clone.commit("As it was")
     assert clone.read()[TOOLS].unreadable is None
+    other = path.replace("release.yaml", "kustomization.yaml")
+    kustomization = (clone.root / other).read_text()
+    clone.remove(other)
+    clone.commit("One file less")
+    assert other in (clone.read()[TOOLS].unreadable or "")
+    clone.write(other, kustomization)
+    clone.commit("As it was")
+    assert clone.read()[TOOLS].unreadable is None
     shutil.rmtree((clone.root / path).parent)
     clone.commit("Pruned")
     assert path not in (clone.read()[TOOLS].unreadable or "")
