@@ -271,7 +271,7 @@ class World:
             return decision
         for obsolete in decision.obsolete:
             self.change(obsolete.number, state="closed", closedBy="bot")
-        if not (decision.moves or decision.bars):
+        if not decision.key:
             return decision
         found = [r for r in self.requests if r.key == decision.key and r.state == "open"]
         number = found[0].number if found else self.open(decision)
@@ -634,6 +634,7 @@ def check_commit(world: World, index: int) -> None:
             assert id is None or id in world.releases, f"{name} names {id}, which is pruned"
     if not commit.gated or commit.reading is None:
         return
+    check_record(world, index, commit)
     for move in commit.merged.moves:
         if is_forward(world, commit, move):
             assert commit.merged.kind != "Rollback", (
@@ -644,6 +645,18 @@ def check_commit(world: World, index: int) -> None:
                     continue
                 check(world, index, commit, move, commit.reading)
     check_back(world, index, commit)
+
+
+def check_record(world: World, index: int, commit: Commit) -> None:
+    """What the last wave proved is recorded once, and only of who has it; nobody moves by it."""
+    if commit.merged.kind != "Done":
+        return
+    id, before = commit.merged.release, world.commits[:index]
+    assert not commit.merged.moves, "a record moves something"
+    assert any(p.release == id for p in commit.merged.proofs), f"it records nothing of {id}"
+    earlier = [n for n, c in enumerate(before) if (c.merged.kind, c.merged.release) == ("Done", id)]
+    given = [n for n, c in enumerate(before) if any(m.to == id for m in c.merged.moves)]
+    assert not earlier or (given and given[-1] > earlier[-1]), f"{id} is recorded twice"
 
 
 def check_back(world: World, index: int, commit: Commit) -> None:

@@ -124,7 +124,7 @@ def branch_of(decision: Decision) -> str:
 
 def acts(decision: Decision) -> bool:
     """True if there is something to propose."""
-    return bool(decision.key and (decision.moves or decision.bars))
+    return bool(decision.key and (decision.moves or decision.bars or decision.kind == "Done"))
 
 
 # Proposing

@@ -17,7 +17,7 @@ from canaryfleet.repo import OVERLAYS, App, Committed
 
 Merged = Mapping[str, list[tuple[str, str]]]
 RESTORE = "restore it from Git: a release never changes"
-PARTS = frozenset({"candidate.yaml", "promotion.yaml", "config", "releases", "clusters"})
+PARTS = frozenset({"candidate.yaml", "promotion.yaml", repo.DONE, "config", "releases", "clusters"})
 
 
 class Proof(NamedTuple):

@@ -8,6 +8,8 @@ the limits once more (limits.py). What is not proven never moves anything forwar
 
 from collections.abc import Iterator, Sequence
 
+from msgspec.structs import replace
+
 from canaryfleet import limits, pointing, standing
 from canaryfleet.backward import propose as backward
 from canaryfleet.backward import what_is_barred
@@ -152,6 +154,9 @@ def _key(facts: Facts, proposal: Proposal) -> str:
         any(what_is_barred(bar) in map(what_is_barred, proposal.bars) for bar in m.bars)
         for m in facts.situation.history
     )
+    if proposal.kind == "Done":
+        recorded = sum((m.kind, m.release) == ("Done", proposal.release) for m in facts.situation.history)
+        return short([facts.situation.app, proposal.kind, proposal.release, recorded])
     return short([facts.situation.app, proposal.kind, proposal.wave, moves, bars, attempt, barred])
 
 
@@ -259,14 +264,31 @@ def _rest(facts: Facts, target: ReleaseFacts, reasons: tuple[Reason, ...]) -> De
         return held
     rest = [item for item in reasons if item.code not in ("wave-incomplete", "under-way")]
     what = () if gone else (reason("done", f"{target.id} is done: every wave of it is complete"),)
-    return Decision(
-        app=held.app,
-        kind="Done",
-        release=target.id,
-        reasons=(*what, *rest),
-        evidence=_evidence(facts),
-        complete=held.complete,
-        obsolete=held.obsolete,
+    return _recording(facts, replace(held, kind="Done", release=target.id, reasons=(*what, *rest)))
+
+
+def _recording(facts: Facts, done: Decision) -> Decision:
+    """Done, with what the last wave proved on the way into Git: no later wave is there to record it.
+
+    Without it a cluster that a person points on by hand would have no proven way back (standing._trusted). It moves
+    nothing, so it waits for nobody's window, and nothing waits for it: whatever moves next records the same. A
+    person's no is one to recording this release, whatever is proven of it later.
+    """
+    done = replace(done, evidence=_evidence(facts))
+    proposal = Proposal("Done", done.reasons, release=done.release)
+    fresh = [
+        name for name in limits.having(facts, done.release or "") if _is_fresh(facts, name, done.release)
+    ]
+    if not fresh or facts.situation.fleet.paused or _refused(facts, proposal):
+        return done
+    key = _key(facts, proposal)
+    waits = _waits(facts, proposal, key)
+    return replace(
+        done,
+        key=key,
+        ready=not waits,
+        reasons=(*done.reasons, *waits),
+        obsolete=_obsolete(facts, proposal, key),
     )
 
 
@@ -279,6 +301,16 @@ def _unproven_by_all(facts: Facts, target: ReleaseFacts) -> Iterator[Reason]:
         what = f"nothing is proven: everybody who is to have {target.id} is excused or retiring"
         remedy = "end an excuse (`canaryfleet excuse --end`), and let that cluster prove it"
         yield Reason(code="no-evidence", message=what, remedy=remedy, clusters=members)
+
+
+def _is_fresh(facts: Facts, cluster: str, release: str | None) -> bool:
+    """True if a proof is recorded nowhere. What no record could hold is not tried again (request.message)."""
+    said = [
+        place for place, m in enumerate(facts.situation.history) if (m.kind, m.release) == ("Done", release)
+    ]
+    placed = facts.placed.get(cluster)
+    tried = bool(said) and said[-1] > (placed.place if placed else -1)
+    return not tried and standing.unrecorded(facts, cluster)
 
 
 def _evidence(facts: Facts) -> tuple[Proof, ...]:
@@ -326,6 +358,8 @@ def _obsolete(facts: Facts, proposal: Proposal | None = None, key: str = "") -> 
             why = "an older pull request is the same"
         elif any(limits.present(facts, move.cluster) != move.from_ for move in request.moves):
             why = "the default branch has moved on"
+        elif request.kind == "Done" and request.key != key and proposal:
+            why = "what it records another commit does"
         elif request.key == key or request.kind == "Rollback" or request.wave is None:
             pass
         elif request.release not in wanted:

@@ -62,6 +62,8 @@ def events(before: Told | None, outcome: Outcome) -> list[Event]:
     after = outcome.decision
     if after is None:
         return []
+    if after.kind == "Done":  # recording what the last wave proved is nobody's news
+        return [] if before is None else _turned(before, after)
     merged, opened = _action(outcome, "merged"), _action(outcome, "opened")
     if merged:
         return _landed(after, merged, outcome.begins)

@@ -20,7 +20,7 @@ LONGEST = 10.0  # seconds for each question: a status that waits for its history
 LARGEST = 1 << 20
 HERE = Place(repo.OVERLAYS)
 REFETCH = "clone it without --filter, or `git fetch --refetch --no-filter`; in actions/checkout, no `filter` and no `sparse-checkout`"
-_BOTS = re.compile(rf"{repo.OVERLAYS}/([^/]+)/(?:clusters/([^/]+)/kustomization|promotion)\.yaml")
+_BOTS = re.compile(rf"{repo.OVERLAYS}/([^/]+)/(?:clusters/([^/]+)/kustomization|promotion|done)\.yaml")
 
 
 class Past(NamedTuple):
@@ -95,7 +95,9 @@ def log(root: str, ref: str, apps: Collection[str], *, below: str, most: Most) -
     Raises `Problems` CF025.
     """
     # Pointers, and beside them what else the bot writes.
-    paths = [f"{repo.OVERLAYS}/{app}/{name}" for app in apps for name in ("clusters", "promotion.yaml")]
+    paths = [
+        f"{repo.OVERLAYS}/{app}/{name}" for app in apps for name in ("clusters", "promotion.yaml", repo.DONE)
+    ]
     logged = git.log(root, ref, paths, below=below, most=most.commits, timeout=most.seconds)
     newest = list(_newest(logged, most.files))[::-1]
     branches = _branches(root, newest, below, most.seconds)

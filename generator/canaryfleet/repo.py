@@ -24,6 +24,7 @@ from canaryfleet.syntax import Document, Unclear, parse, parse_stream
 
 M = TypeVar("M")
 FLEET, CLUSTERS, SPECS, OVERLAYS = "fleet.yaml", "clusters", "specs", "overlays"
+DONE = "done.yaml"  # of an app: what the last wave's record is a commit of
 
 
 class Spec(NamedTuple):

@@ -320,6 +320,8 @@ def _effects(facts: Facts, decision: Decision) -> Iterator[str]:
             "its variant, its configuration and its fallback. Replicas, autoscaler, hosts, gateways and metric "
             "addresses stay as they are: they follow the inventory, and never travel with a pointer."
         )
+    if decision.kind == "Done":
+        yield f"- `{folder}/done.yaml` names the release, and the commit's message records what proved it. No cluster changes."
     for bar in decision.bars[:BARS]:
         what = f"release {code(bar.release)}" if bar.release else f"workload {code(bar.workload or '')}"
         yield f"- **At once, everywhere:** `{folder}/promotion.yaml` bars {what}: no cluster gets it until a person removes the bar."
@@ -361,6 +363,8 @@ def _choices(decision: Decision) -> Iterator[str]:
         yield "- **Approve it:** the bot merges it then, having looked and decided anew just before. An approval is of the present head, and no other."
     if decision.kind == "Rollback":
         yield "- **Close it:** a no to exactly this. What runs stays, and nothing goes forward either while the reason lasts."
+    elif decision.kind == "Done":
+        yield "- **Close it:** it is not asked again for this release. What was measured last is then known only as long as the clusters keep it."
     else:
         yield "- **Close it:** a no to exactly this. Another batch, another release or another attempt is asked anew."
     yield "- **Commit to its branch:** it is yours then, and the bot neither changes nor merges it."

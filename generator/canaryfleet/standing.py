@@ -164,6 +164,13 @@ def _recorded_here(facts: Facts, cluster: str, release: str) -> bool:
     return found.place > max(placed.place if placed else -1, facts.ended.get(release, -1))
 
 
+def unrecorded(facts: Facts, cluster: str) -> bool:
+    """True if what a cluster has is proven there by a live verdict alone: when its runs are gone nobody knows."""
+    pointer, verdict = facts.pointers.get(cluster), seen(facts, cluster)
+    known = verdict is not None and verdict.kind == "Verified" and verdict.basis not in (None, "Reverted")
+    return pointer is not None and known and not _recorded_here(facts, cluster, pointer.release)
+
+
 def has_proven(facts: Facts, cluster: str, release: str) -> bool:
     """True if a release was proven on a cluster, whatever that has by now, and did not fail there since.
 

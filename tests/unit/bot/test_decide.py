@@ -132,6 +132,74 @@ def test_all_proven_is_done() -> None:
     assert (decision.kind, decision.complete) == ("Done", ("pilot", "rest"))
 
 
+def recorded(now: Situation, *names: str) -> Situation:
+    """The bot's record of the last wave is merged, with what it could hold."""
+    done = merged(kind="Done", release=NEW.id, at=NOW, proofs=tuple(proof(name, NEW.id) for name in names))
+    return replace(now, history=(*now.history, done))
+
+
+def test_what_the_last_wave_proved_is_recorded_once_by_a_commit_that_moves_nothing() -> None:
+    now = situation(given="p+ a+ b+ c+ d+")
+    decision = decide(now)
+    assert (decision.kind, decision.ready, decision.moves, decision.wave) == ("Done", True, (), None)
+    assert {item.cluster for item in decision.evidence} == {*PILOT, *REST}
+    assert decision.key
+    assert decide(recorded(now, *PILOT, *REST)).key == ""
+    assert decide(recorded(now)).key == "", "what no record could hold is not asked again and again"
+    assert decide(replace(now, fleet=fleet(paused=True))).key == ""
+    gone = {name: verdict(name, NEW.id, "Unknown", None) for name in now.verdicts}
+    assert decide(replace(recorded(now, *PILOT, *REST), verdicts=gone)).kind == "Done"
+    back = verdict("a", NEW.id, "Verified", NOW, basis="Reverted")
+    only = recorded(now, "p", "b", "c", "d")
+    assert decide(replace(only, verdicts={**now.verdicts, "a": back})).key == ""
+
+
+def test_a_cluster_that_gets_it_later_is_recorded_too() -> None:
+    now = recorded(situation(given="p+ a+ b+ c+ d+"), *PILOT, *REST)
+    sites = {**now.sites, "j": Site(resources={"gpu": 8})}
+    move = Move(cluster="j", to=NEW.id)
+    joined = replace(
+        now, sites=sites, pointers={**now.pointers, "j": Pointed(release=NEW.id)},
+        history=(*now.history, merged(move, kind="Start", release=NEW.id, at=NOW)),
+        verdicts={**now.verdicts, "j": verdict("j", NEW.id, "Verified", NOW)},
+    )  # fmt: skip
+    before, later = decide(situation(given="p+ a+ b+ c+ d+")), decide(joined)
+    assert later.key not in ("", before.key)
+    assert "j" in {item.cluster for item in later.evidence}
+
+
+@pytest.mark.parametrize("how", ["closed", "touched"])
+def test_a_persons_no_to_the_record_is_one_and_nothing_waits_for_it(how: str) -> None:
+    now = situation(given="p+ a+ b+ c+ d+")
+    key = decide(now).key
+    state: dict[str, Any] = {
+        "closed": {"state": "closed", "closedBy": "person"},
+        "touched": {"state": "open", "touched": True},
+    }[how]
+    request = Request(number=3, branch="b", key=key, head="h", kind="Done", release=NEW.id, **state)
+    decision = decide(replace(now, requests=(request,)))
+    assert (decision.kind, decision.key, decision.obsolete) == ("Done", "", ())
+    third = release("4-next", "w4", waves())
+    on = replace(now, requests=(request,), releases={**now.releases, third.id: third}, candidate=third.id)
+    assert moved(decide(on)) == all_to(third.id, "p")
+
+
+def test_a_record_that_waits_is_closed_when_another_commit_records_the_same() -> None:
+    now = situation(given="p+ a+ b+ c+ d+")
+    request = Request(
+        number=3, branch="b", key=decide(now).key, head="h", state="open", kind="Done", release=NEW.id
+    )
+    asked = replace(now, requests=(request,))
+    assert decide(asked).obsolete == ()
+    held = replace(asked, verdicts={**now.verdicts, "a": verdict("a", NEW.id, "Unknown", None)})
+    assert decide(held).obsolete == ()
+    third = release("4-next", "w4", waves())
+    on = replace(asked, releases={**now.releases, third.id: third}, candidate=third.id)
+    assert [item.number for item in decide(on).obsolete] == [3]
+    bad = replace(asked, verdicts={**now.verdicts, "a": verdict("a", NEW.id, "Failed", NOW)})
+    assert (decide(bad).kind, [item.number for item in decide(bad).obsolete]) == ("Rollback", [3])
+
+
 @pytest.mark.parametrize(
     ("limit", "given", "next"), [(1, "p+", 1), (2, "p+ a", 1), (2, "p+ a b", 0), ("50%", "p+ a+", 2)]
 )

@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
-from canaryfleet import cli, landing, record
+from canaryfleet import cli, history, landing, record
 from canaryfleet.decide import decide
 from canaryfleet.engines.argo_rollouts.simulate import Behaviour
 from canaryfleet.errors import Place, problem
+from canaryfleet.forges import NotMerged
 from canaryfleet.landing import AUTHOR
 from shaken import Killed, killed, shaken
 from story import CLUSTERS, Story
@@ -64,7 +65,7 @@ ONE_WAVE: list[dict[str, Any]] = [{"name": "all", "minSuccessTime": "10m"}]
 
 @pytest.fixture(scope="module")
 def one_wave(tmp_path_factory: pytest.TempPathFactory) -> Story:
-    """1.0.0 is everywhere by one batch, whose proofs no commit of the bot records."""
+    """1.0.0 is everywhere by one batch."""
     found = Story(tmp_path_factory.mktemp("one-wave"), waves=ONE_WAVE)
     found.until_rest()
     return found
@@ -115,11 +116,73 @@ def test_a_default_branch_that_was_merged_the_wrong_way_round_holds_everything(t
     assert story.versions()["one"] == "1.0.0"
 
 
-def test_clusters_without_a_proven_way_back_stay_and_a_person_is_told_what_to_do(
+def test_what_the_last_batch_proved_is_recorded_once_and_is_a_way_back(
     one_wave: Story, tmp_path: Path
 ) -> None:
-    """The last batch is proven by a reading that no commit recorded: by Git alone nobody knows."""
     story = one_wave.fork(tmp_path / "story")
+    ends = [message for _, _, message in story.commits() if message.startswith("chat: 1.0.0 is done")]
+    (found,) = ([item.cluster for item in history.records(message)] for message in ends)
+    assert sorted(found) == sorted(CLUSTERS)
+    assert story.turn().outcome.decision.key == ""
+    story.moods["2.0.0"] = "bad"
+    story.release("2.0.0")
+    by_hand(story)
+    story.until_rest()
+    assert set(story.versions().values()) == {"1.0.0"}
+    assert len([subject for subject in story.log() if subject == "chat: 1.0.0 is done"]) == 1
+
+
+class Stuck:
+    """A forge that merges nothing that is done, and says why."""
+
+    def __init__(self, story: Story) -> None:
+        self.forge = story.forge
+        self.refused: list[int] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.forge, name)
+
+    def merge(self, number: int, head: str, subject: str, message: str) -> str:
+        """As the forge does, but for the last record."""
+        if subject.endswith("is done"):
+            self.refused.append(number)
+            raise NotMerged("a required review is missing")
+        return str(self.forge.merge(number, head, subject, message))
+
+
+@pytest.fixture
+def stuck(tmp_path: Path) -> tuple[Story, Stuck]:
+    """1.0.0 is everywhere by one batch, and a rule of the forge keeps its record from being merged."""
+    story = Story(tmp_path, waves=ONE_WAVE)
+    wall = Stuck(story)
+    story.forge = wall
+    story.until_rest()
+    assert len(set(wall.refused)) == 1
+    return story, wall
+
+
+def test_a_record_that_is_not_merged_keeps_nothing_waiting(stuck: tuple[Story, Stuck]) -> None:
+    story, wall = stuck
+    assert not [subject for subject in story.log() if "is done" in subject]
+    story.release("2.0.0")
+    story.turn()
+    assert set(story.versions().values()) == {"2.0.0"}
+    first = next(item for item in story.forge.requests("") if item.number == wall.refused[0])
+    assert (first.state, first.closedBy) == ("closed", story.forge.me)
+    (message,) = (said for _, _, said in story.commits() if said.startswith("chat: 2.0.0 to"))
+    assert {item.release for item in history.records(message)} == {story.pointers()["one"].fallback}
+
+
+def test_clusters_without_a_proven_way_back_stay_and_a_person_is_told_what_to_do(
+    stuck: tuple[Story, Stuck],
+) -> None:
+    """Ann said no to the record of the last batch, and is not asked again: by Git alone nobody knows what was good."""
+    story, wall = stuck
+    story.forge.shut(wall.refused[0], "ann", "no")
+    for _ in range(2):
+        decision = story.turn().outcome.decision
+        assert (decision.kind, decision.key) == ("Done", "")
+    assert len(story.forge.requests("canaryfleet/")) == 2
     story.moods["2.0.0"] = "bad"
     story.release("2.0.0")
     by_hand(story)

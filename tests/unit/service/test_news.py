@@ -70,6 +70,8 @@ HELD = decision("Hold", "inconclusive")
         (decision("Done"), outcome(decision("Done")), []),
         (decision("Done", release="1-x"), outcome(decision("Done")), ["done"]),
         (None, outcome(decision("Done")), []),
+        (decision("Advance"), outcome(decision("Done", key="k2", ready=True), "opened", "merged"), ["done"]),
+        (decision("Done"), outcome(decision("Done", "changes-requested", key="k2"), "opened"), []),
     ],
 )
 def test_each_is_told_when_it_becomes_so(
