@@ -10,7 +10,7 @@ from canaryfleet.models.cluster import Cluster
 from canaryfleet.models.fleet import Fleet
 from canaryfleet.models.observation import Snapshot
 from canaryfleet.models.promotion import Promotion
-from canaryfleet.models.release import Candidate, Release
+from canaryfleet.models.release import Candidate, Done, Release
 from canaryfleet.models.status import Status
 
 FILES: dict[str, type[Model]] = {
@@ -20,6 +20,7 @@ FILES: dict[str, type[Model]] = {
     "promotion": Promotion,
     "release": Release,
     "candidate": Candidate,
+    "done": Done,
     "snapshot": Snapshot,
     "status": Status,
 }

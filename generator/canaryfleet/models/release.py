@@ -1,11 +1,11 @@
-"""A frozen release (`release.yaml`) and the candidate (`candidate.yaml`): generated, never edited."""
+"""A frozen release (`release.yaml`), the candidate (`candidate.yaml`), what is done (`done.yaml`): generated, never edited."""
 
 from functools import cached_property
 from typing import Annotated, Any, Literal
 
 from msgspec import Meta
 
-from canaryfleet.models.base import ApiVersion, CountOrPercent, Duration, Labels, Model
+from canaryfleet.models.base import ApiVersion, CountOrPercent, Duration, Labels, Metadata, Model
 
 # What is measured beside a metric has its name with an ending.
 GUARD = "-guard"  # after a blue-green switch: the same from the first second on, for proof of bad only
@@ -113,3 +113,13 @@ class Candidate(Model, frozen=True, kw_only=True):
     metadata: ReleaseMetadata
     release: str
     workload: str
+
+
+class Done(Model, frozen=True, kw_only=True):
+    """The release that is done: the message of the commit that wrote this records what its last wave proved."""
+
+    apiVersion: ApiVersion
+    kind: Literal["Done"]
+    metadata: Metadata
+    release: str
+    evidence: Annotated[str, Meta(description="Digest of what that commit records.")]

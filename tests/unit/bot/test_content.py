@@ -4,14 +4,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from canaryfleet import content, overlay, repo
 from canaryfleet.check import check
+from canaryfleet.decode import decode
 from canaryfleet.errors import Problems
 from canaryfleet.files import Tree, apply
-from canaryfleet.models.decision import Decision, Move
+from canaryfleet.models.decision import Decision, Move, Proof
 from canaryfleet.models.promotion import Bar
+from canaryfleet.models.release import Done
 from canaryfleet.overlay import Pointer
+from canaryfleet.syntax import parse
 from support import Project
 
 GOLDEN = Path(__file__).parents[2] / "golden"
@@ -113,6 +117,18 @@ def test_going_back_needs_nothing_but_the_tree(project: Project, what: str, othe
         assert found == {path(PILOT): before}
     with pytest.raises(Problems):  # and forward it needs what the inventory says
         files(project, decision("Advance", move("eu-2", first, second, first), move("new", None, second)))
+
+
+def test_a_record_writes_one_small_file_of_its_form(project: Project) -> None:
+    proof = Proof(cluster="eu-1", release="r", kind="Verified", hash="a" * 64)
+    made = files(project, decision("Done", release="2.0.0-x", evidence=(proof,)))
+    ((where, data),) = made.items()
+    assert where == f"overlays/{APP}/done.yaml"
+    assert data.startswith(b"# Made by canaryfleet")
+    found = decode(parse(data, where), Done)
+    assert (found.metadata.name, found.release) == (APP, "2.0.0-x")
+    other = files(project, decision("Done", release="2.0.0-x", evidence=(replace(proof, cluster="eu-2"),)))
+    assert other[where] != data, "a joiner's record is another commit"
 
 
 def test_a_live_setting_never_travels_with_a_pointer(project: Project) -> None:
