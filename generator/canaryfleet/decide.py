@@ -321,7 +321,8 @@ def _evidence(facts: Facts) -> tuple[Proof, ...]:
         if verdict is None or verdict.kind not in ("Verified", "Failed"):
             continue
         known, placed = facts.recorded.get((verdict.release, name)), facts.placed.get(name)
-        if known and known.proof.hash == verdict.hash and known.place > (placed.place if placed else -1):
+        since = max(placed.place if placed else -1, facts.ended.get(verdict.release, -1))
+        if known and known.proof.hash == verdict.hash and known.place > since:
             continue
         found.append(
             Proof(

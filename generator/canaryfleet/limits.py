@@ -15,6 +15,8 @@ from canaryfleet.pointing import State
 from canaryfleet.standing import Facts
 from canaryfleet.verdict import SKEW
 
+FAR = timedelta(days=1)  # more than anybody waits for
+NEWEST = "git log --first-parent --grep=Canaryfleet-Decision --format='%cI %h %s' | sort | tail -1"
 YOUNG = timedelta(days=30)  # for which a release stays, whoever has it
 
 LIVE: frozenset[Code] = frozenset(
@@ -101,6 +103,8 @@ def behind(situation: Situation) -> Iterator[Reason]:
     if situation.latest is not None and situation.now < situation.latest - SKEW:
         what = f"by this clock it is {_clock(situation.now)}, and the bot last committed at {_clock(situation.latest)}"
         remedy = "set the bot's clock; if it was ahead before, it goes on when that time has come"
+        if situation.latest - situation.now > FAR:
+            remedy = f"set the bot's clock if it is wrong; else nothing goes forward for {(situation.latest - situation.now).days} days, unless the commit that is dated so is made anew: `{NEWEST}` names it"
         yield Reason(code="clock-behind", message=what, remedy=remedy, alarm=True)
 
 

@@ -118,5 +118,10 @@ REASONS: dict[str, Reason] = {
         "an analysis that should be there is not: it was skipped, is gone, or was changed in the cluster",
         "only a person can tell; roll out again, or roll back",
     ),
+    "RunOlder": Reason(
+        "Unknown",
+        "its analyses began before the commit that moved its pointer, by the clocks of both",
+        "if the clock that made that commit was ahead, set it, and excuse the cluster or release another version; else roll out again",
+    ),
     "BakeMissing": Reason("Unknown", "the bake's AnalysisRun is not there", "sync it"),
 }

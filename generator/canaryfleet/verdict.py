@@ -151,6 +151,19 @@ class Case:
             if whose and which and (promoted is None or run.created >= promoted):
                 yield run
 
+    def older(self, what: str, step: int | None) -> Run | None:
+        """A run of the release that would be asked for, had it not begun before the pointer moved as Git has it."""
+        runs = (
+            run
+            for run in self.seen.runs
+            if (run.role, run.release, run.pod) == (what, self.release.id, self.pod)
+        )
+        promoted = self.expected.promoted
+        mine = (
+            run for run in runs if run.cluster == self.expected.cluster and (step is None or run.step == step)
+        )
+        return next((run for run in mine if promoted and run.created < promoted - SKEW), None)
+
     def runs(self, role: str) -> list[Run]:
         """This rollout's runs of a role."""
         return [run for run in self.attempt if run.role == role]
@@ -498,6 +511,10 @@ def _unproven(case: Case) -> Said | None:
     for what, step in asked:
         found = steps.get(step) if what == "steps" else next(iter(case.runs(what)), None)
         if found is None or case.live.changed is None or found.created > case.live.changed + DRIFT:
+            older = case.older(what, step) if found is None else None
+            if older is not None:
+                said = f"{older.name} began at {older.created:%Y-%m-%d %H:%MZ}, and the commit that moved the pointer is of {case.expected.promoted:%Y-%m-%d %H:%MZ}"
+                return Said("RunOlder", said)
             return Said(
                 "RunMissing", f"no {what} analysis" + (f" of step {step}" if step is not None else "")
             )

@@ -154,6 +154,17 @@ def test_what_the_last_wave_proved_is_recorded_once_by_a_commit_that_moves_nothi
     assert decide(replace(only, verdicts={**now.verdicts, "a": back})).key == ""
 
 
+def test_what_was_recorded_before_the_release_was_ended_is_recorded_anew() -> None:
+    """It counts no more, and the same is measured still."""
+    now = situation(given="p+ a+ b+ c+ d+")
+    same = tuple(replace(proof(name, NEW.id), hash=now.verdicts[name].hash) for name in (*PILOT, *REST))
+    known = replace(now, history=(*now.history, merged(proofs=same, at=NOW)))
+    assert decide(known).evidence == ()
+    ended = replace(known, history=(*known.history, merged(kind="Rollback", ends=(NEW.id,), at=NOW)))
+    decision = decide(ended)
+    assert (decision.kind, len(decision.evidence)) == ("Done", 5)
+
+
 def test_a_cluster_that_gets_it_later_is_recorded_too() -> None:
     now = recorded(situation(given="p+ a+ b+ c+ d+"), *PILOT, *REST)
     sites = {**now.sites, "j": Site(resources={"gpu": 8})}

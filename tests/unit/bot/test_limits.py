@@ -67,6 +67,13 @@ def test_a_fallback_that_nothing_proves_is_refused_beside_any_pointer_and_alone(
 def test_no_clock_that_is_behind_lets_anything_forward() -> None:
     now = situation(given="p+")
     assert broken(replace(now, latest=NOW + HOUR), "a") == {"clock-behind"}
+    (soon,), (far,) = (
+        list(limits.behind(replace(now, latest=NOW + ahead))) for ahead in (HOUR, 9000 * 24 * HOUR)
+    )
+    assert "it goes on when that time has come" in soon.remedy
+    assert far.alarm
+    assert "for 9000 days" in far.remedy
+    assert "git log --first-parent" in far.remedy
 
 
 def test_a_later_wave_is_refused_before_the_one_before_is_complete() -> None:

@@ -185,7 +185,7 @@ def test_a_canary_whose_pods_do_not_come_up_is_overdue():
 
 def test_evidence_is_newer_than_the_promotion():
     assert reason(GOOD, promoted=GOOD.began - timedelta(minutes=5)) == "Proven"
-    assert reason(GOOD, promoted=GOOD.ended + timedelta(minutes=2)) == "RunMissing"
+    assert reason(GOOD, promoted=GOOD.ended + timedelta(minutes=2)) == "RunOlder"
 
 
 def test_progress_ends_with_the_deadline():

@@ -755,7 +755,7 @@ def test_status_takes_only_evidence_that_is_newer_than_the_promotion(fleet: Flee
     fleet.git("reset", "-q", "--soft", "HEAD^")
     fleet.at(fleet.recorded.ended + SKEW)  # no later: a recording may be quite new
     fleet.commit()
-    assert fleet.reason() == "RunMissing"
+    assert fleet.reason() == "RunOlder"
 
 
 def test_status_goes_on_without_a_history_and_says_so(

@@ -9,6 +9,7 @@ from simulated import SECOND, START, Case, case, objects
 from canaryfleet.engines.argo_rollouts.observe import reads
 from canaryfleet.engines.argo_rollouts.simulate import Trouble, sight
 from canaryfleet.models.observation import Subject
+from canaryfleet.reasons import REASONS
 from canaryfleet.verdict import Proof
 
 HOURS = 60
@@ -90,6 +91,14 @@ def test_full_promotion_by_hand_is_not_proof(canary):
 
 def test_collected_runs_are_unknown(canary):
     assert canary.then(150, "collect").told(149, 151) == ["Proven", "RunMissing"]
+
+
+def test_a_pointer_that_a_clock_dated_ahead_is_told_as_such(canary):
+    """Its time has come meanwhile: the runs were made after it moved, and look as if they were from before."""
+    verdict = canary.verdict(5 * HOURS, promoted=SECOND + timedelta(hours=4))
+    assert (verdict.kind, verdict.reason) == ("Unknown", "RunOlder")
+    assert "the commit that moved the pointer is of" in verdict.message
+    assert "excuse the cluster or release another version" in REASONS[verdict.reason].remedy
 
 
 def test_an_abort_by_hand_proves_nothing(canary):
