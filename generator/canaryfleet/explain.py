@@ -190,7 +190,8 @@ def _decision(decision: Decision) -> str:
     head = ": ".join(parts)
     bars = [bar.release or bar.workload or "" for bar in decision.bars]
     head += f", bars {names(bars)}" if bars else ""
-    if decision.moves or bars:
+    head += ", to be recorded" if decision.kind == "Done" and decision.key else ""
+    if decision.key:
         head += ", ready to be merged" if decision.ready else ", waits for a person"
     return head
 
