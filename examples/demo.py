@@ -87,7 +87,7 @@ def _lines(outcome: Outcome) -> Iterator[str]:
     if decision is None or outcome.problem:
         raise SystemExit(f"{outcome.app}: {outcome.problem}")
     acted = [f"pull request {action.number} {action.verb}" for action in outcome.actions]
-    where = ", ".join(move.cluster for move in decision.moves)
+    where = ", ".join(move.cluster for move in decision.moves) or "what proved it is recorded"
     if acted:
         what = f"{decision.kind} {decision.release} {decision.wave or ''}".rstrip()
         yield f"{what}: {where} ({', '.join(acted)})"
