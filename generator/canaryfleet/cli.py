@@ -42,6 +42,7 @@ COMMANDS: dict[str, Command] = {
     "explain": Command("decide a recorded decision again, and say what would change it", "explain"),
     "cmp": Command("answer Argo CD as its config-management plugin", "cmp"),
     "serve": Command("answer Argo CD's ApplicationSet plugin generator", "serve"),
+    "presets": Command("list the ready metrics; `presets show NAME` explains one", "presets"),
     "rbac": Command("print what a cluster has to allow, so that it can be read", "rbac"),
     "schema": Command("write the JSON Schemas that editors use", "schema"),
 }

@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from canaryfleet import metrics
+from canaryfleet import metrics, parameters
 from canaryfleet.digest import ID_LENGTH, digest, sha256
 from canaryfleet.emit import Unwritable, emit, emit_all
 from canaryfleet.engines import argo_rollouts
@@ -96,7 +96,7 @@ def release_digest(inputs: Inputs) -> str:
 def _asked(inputs: Inputs) -> dict[str, Any]:
     """What of the fleet's settings stands in the queries of a release; a fleet that says nothing adds nothing."""
     said, unsaid = inputs.fleet.metrics, Metrics()
-    if all(metric.provider is not None for metric in inputs.spec.analysis.metrics):
+    if not any(parameters.asks_prometheus(metric) for metric in inputs.spec.analysis.metrics):
         return {}
     labels = {"labels": said.labels} if said.labels != unsaid.labels else {}
     selector = {"selector": said.selector} if said.selector != unsaid.selector else {}

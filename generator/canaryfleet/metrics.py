@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from typing import Any, NamedTuple
 
-from canaryfleet import presets, thresholds
+from canaryfleet import parameters, presets, thresholds
 from canaryfleet.errors import Issue
 from canaryfleet.models.canary import Analysis, Metric
 from canaryfleet.models.release import GUARD, TWIN
@@ -171,8 +171,8 @@ def _taken(measures: list[Measure], named: dict[str, int], strategy: str) -> Ite
 
 
 def _measure(metric: Metric, analysis: Analysis, context: Context) -> Measure:
-    preset = _preset(metric)
-    provider, body = _provider(metric)
+    preset = parameters.chosen(metric)
+    provider, body = _provider(metric, parameters.provider(metric, preset))
     value, present = _result(metric, provider)
     compared, promote, rollback = thresholds.read(metric, preset, self_judging=provider in SELF_JUDGING)
     known = _known(metric, preset, context)
@@ -208,44 +208,12 @@ def _first(own: int | None, default: int) -> int:
     return default if own is None else own
 
 
-def _preset(metric: Metric) -> presets.Preset | None:
-    if metric.preset is None:
-        return None
-    preset = presets.find(metric.preset)
-    if preset is None:
-        from canaryfleet.nearest import nearest
-
-        raise Bad(
-            ("preset",),
-            "CF131",
-            f"no preset is named {metric.preset}",
-            nearest(metric.preset, presets.all_names()),
-        )
-    if preset.quantile != (metric.quantile is not None):
-        needs = "needs a `quantile`" if preset.quantile else "has no quantile"
-        raise Bad(
-            ("quantile" if metric.quantile else "preset",),
-            "CF132",
-            f"{preset.name} {needs}",
-            "such as 0.99" if preset.quantile else "remove it",
-        )
-    for key in metric.parameters:
-        if key not in preset.parameters:
-            raise Bad(
-                ("parameters", key),
-                "CF132",
-                f"{preset.name} has no parameter {key}",
-                f"it has: {', '.join(preset.parameters) or 'none'}",
-            )
-    return preset
-
-
-def _provider(metric: Metric) -> tuple[str, dict[str, Any]]:
-    if metric.provider is None:
+def _provider(metric: Metric, given: dict[str, Any] | None) -> tuple[str, dict[str, Any]]:
+    if given is None:
         return "prometheus", {}
-    if len(metric.provider) != 1:
+    if len(given) != 1:
         raise Bad(("provider",), "CF133", "exactly one provider is needed", f"one of {', '.join(RESULTS)}")
-    key, body = next(iter(metric.provider.items()))
+    key, body = next(iter(given.items()))
     if key not in RESULTS:
         from canaryfleet.nearest import nearest
 
@@ -295,9 +263,11 @@ def _known(metric: Metric, preset: presets.Preset | None, context: Context) -> d
         "service": context.service,
         "services": context.services,
     }
-    known["selector"] = context.head + substitute(context.selector, known.get)
+    said = parameters.values(metric, preset) if preset else {}
+    selector = said.get("selector", context.selector)
+    known["selector"] = context.head + substitute(selector, known.get)
     if preset:
-        known |= preset.parameters | metric.parameters | {"labels": context.head}
+        known = said | known | {"labels": context.head}
         if context.protocol in preset.errors:
             known["errors"] = preset.errors[context.protocol]
     if metric.quantile is not None:
@@ -366,8 +336,10 @@ def _samples(metric: Metric, preset: presets.Preset | None, context: Context, kn
         samples = substitute(metric.samples, known.get).strip()
         _check_query("samples", samples)
         return samples
-    if preset:
-        return substitute(preset.samples, known.get)
+    if preset and preset.samples:
+        samples = substitute(preset.samples, known.get)
+        _check_query("parameters", samples)
+        return samples
     return requests(context)
 
 
@@ -375,7 +347,8 @@ def requests(context: Context) -> str:
     """PromQL template that counts the requests of one version, as Istio saw them."""
     istio = presets.stack("istio")["istio/error-rate"]
     known = {"services": context.services, "namespace": context.namespace, "labels": context.head}
-    return substitute(istio.samples, (known | istio.parameters).get)
+    defaults = {name: item.default for name, item in istio.parameters.items() if item.default is not None}
+    return substitute(istio.samples, (known | defaults).get)
 
 
 def asked(measure: Measure, requests: str) -> dict[str, str]:

@@ -89,8 +89,8 @@ def resolve(inputs: Inputs) -> Resolved:
     workload = built.workload
     issues += istio.check(spec, workload)
     issues += _base_warnings(inputs, workload)
-    context = _context(inputs, workload.service["metadata"]["name"])
-    resolved = metrics.resolve(spec.analysis, context)
+    terms = _context(inputs, workload.service["metadata"]["name"])
+    resolved = metrics.resolve(spec.analysis, terms)
     issues += _below("analysis", resolved.issues)
     issues += _bake_issues(spec, resolved.measures)
     everywhere = _everywhere(inputs, workload.bounds)
@@ -100,11 +100,11 @@ def resolve(inputs: Inputs) -> Resolved:
     if any(issue.severity != WARNING for issue in issues):
         return Resolved(None, tuple(issues))
     # requests to a preview are no traffic that a version has taken over
-    taken = "|".join(name for name in context.services.split("|") if not name.endswith("-preview"))
-    requests = metrics.requests(context._replace(services=taken))
+    taken = "|".join(name for name in terms.services.split("|") if not name.endswith("-preview"))
+    requests = metrics.requests(terms._replace(services=taken))
     plan = Plan(inputs, workload, resolved.measures, members, pods, requests)
     addresses = {name: everywhere[name].address for name in pods.by_cluster}
-    return Resolved(plan, (*issues, *_store_issues(plan, context.matchers, stores.shared(addresses))))
+    return Resolved(plan, (*issues, *_store_issues(plan, terms.matchers, stores.shared(addresses))))
 
 
 def _base_warnings(inputs: Inputs, workload: Workload) -> Iterator[Issue]:
@@ -153,6 +153,12 @@ def _malformed(inputs: Inputs) -> Iterator[Issue]:
 
 def _below(head: str, issues: Iterable[Issue]) -> list[Issue]:
     return [issue._replace(path=(head, *issue.path)) for issue in issues]
+
+
+def context(inputs: Inputs) -> metrics.Context:
+    """What queries name of an app; also of one whose spec is not whole yet."""
+    found = None if any(_malformed(inputs)) else build(inputs.spec, inputs.base, inputs.files).workload
+    return _context(inputs, found.service["metadata"]["name"] if found else inputs.spec.metadata.name)
 
 
 def _context(inputs: Inputs, service: str) -> metrics.Context:

@@ -9,6 +9,7 @@ from canaryfleet.models.canary import Canary
 from canaryfleet.models.cluster import Cluster
 from canaryfleet.models.fleet import Fleet
 from canaryfleet.models.observation import Snapshot
+from canaryfleet.models.preset import PresetDetails, PresetList
 from canaryfleet.models.promotion import Promotion
 from canaryfleet.models.release import Candidate, Done, Release
 from canaryfleet.models.status import Status
@@ -23,6 +24,8 @@ FILES: dict[str, type[Model]] = {
     "done": Done,
     "snapshot": Snapshot,
     "status": Status,
+    "presets": PresetList,
+    "preset": PresetDetails,
 }
 DRAFT = "https://json-schema.org/draft/2020-12/schema"
 

@@ -92,7 +92,7 @@ def bounds(metric: Metric) -> tuple[Any, ...]:
 
 def _direction(preset: Preset | None, found: list[str]) -> None:
     lower = {"promoteBelow", "rollbackAbove"}
-    if preset and (preset.better == "lower") != (found[0] in lower):
+    if preset and preset.better != "either" and (preset.better == "lower") != (found[0] in lower):
         raise Bad(
             (found[0],),
             "CF135",

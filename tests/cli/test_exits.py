@@ -16,7 +16,7 @@ from driver import SPEC, Repo, run
 import canaryfleet
 from canaryfleet import cli
 
-COMMANDS = ("lint", "render", "point", "build", "schema")
+COMMANDS = ("lint", "render", "point", "build", "presets", "schema")
 ENVIRONMENT = os.environ | {"PYTHONPATH": str(Path(canaryfleet.__file__).parents[1])}
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import yaml
 
-from canaryfleet import presets
+from canaryfleet import catalogue, presets
 from canaryfleet.presets import Preset
 from support import Project
 
@@ -16,10 +16,11 @@ BOUNDS = {"promoteBelow": 1, "rollbackAbove": 2}
 
 
 def metric(preset: Preset) -> dict[str, Any]:
-    """A preset with thresholds of its direction."""
-    good, bad = ("Below", "Above") if preset.better == "lower" else ("Above", "Below")
+    """A preset with what it needs, and with thresholds of its direction."""
+    good, bad = ("Above", "Below") if preset.better == "higher" else ("Below", "Above")
     bounds = {f"promote{good}": 0.5, f"rollback{bad}": 0.6 if good == "Below" else 0.4}
-    return {"preset": preset.name, **({"quantile": 0.9} if preset.quantile else {}), **bounds}
+    needs = {key: value for key, value in catalogue.example(preset).items() if key not in preset.suggest}
+    return needs | bounds
 
 
 def spec(*metrics: dict[str, Any], **exposure: Any) -> dict[str, Any]:
@@ -35,7 +36,13 @@ def spec(*metrics: dict[str, Any], **exposure: Any) -> dict[str, Any]:
     }
 
 
-ALL = [metric(found) for name in presets.all_names() if (found := presets.find(name))]
+PRESETS = [found for name in presets.all_names() if (found := presets.find(name))]
+ALL = [metric(preset) for preset in PRESETS if preset.provider is None]
+SOME = [
+    next(one for one in ALL if one["preset"].startswith(f"{stack}/"))
+    for stack in ("istio", "vllm", "dcgm", "drift")
+]
+WEB = [metric(preset) for preset in PRESETS if preset.provider is not None]
 OWN = {"name": "own", "query": QUERY, **BOUNDS}
 COMPARED = {"name": "compared", "query": QUERY, "comparedTo": "stable", "promoteBelow": "5%"}
 

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from series import ALL, BOUNDS, COMPARED, LABELS, OWN, queries, say, spec
+from series import ALL, BOUNDS, COMPARED, LABELS, OWN, SOME, WEB, queries, say, spec
 
 from canaryfleet.errors import ERROR, Finding, Problems
 from canaryfleet.models.fleet import DEFAULT_SELECTOR
@@ -52,9 +52,9 @@ def test_every_selector_of_every_query_has_the_labels(project: Project, exposure
 
 
 def test_nothing_is_asked_otherwise_without_labels(project: Project) -> None:
-    say(project, spec(*ALL, OWN))
+    say(project, spec(*SOME, OWN))
     plain = [query for _, _, query in queries(project)]
-    say(project, spec(*ALL, OWN), LABELS)
+    say(project, spec(*SOME, OWN), LABELS)
     head = 'cluster="{{args.cluster}}",env="prod",'
     assert [query.replace(head, "") for _, _, query in queries(project)] == plain
 
@@ -88,7 +88,7 @@ def test_labels_are_of_the_release(project: Project) -> None:
         "none": None, "empty": {}, "one": {"cluster": "$(cluster.name)"}, "other": {"k8s": "$(cluster.name)"},
         "two": LABELS, "turned": dict(reversed(LABELS.items())),
     }.items():  # fmt: skip
-        say(project, spec(*ALL), labels)
+        say(project, spec(*SOME), labels)
         ids[name] = project.know().frozen["chat"].release.id
     assert ids["none"] == ids["empty"]
     assert ids["two"] == ids["turned"]
@@ -99,13 +99,22 @@ def test_a_selector_is_of_the_release(project: Project) -> None:
     ids = set()
     for selector in (DEFAULT_SELECTOR, 'pod="$(hash)"', 'exported_pod="$(hash)"'):
         for said in ({"selector": selector}, {} if selector == DEFAULT_SELECTOR else {"selector": selector}):
-            say(project, spec(*ALL), LABELS, **said)
+            say(project, spec(*SOME), LABELS, **said)
             ids.add(project.know().frozen["chat"].release.id)
     assert len(ids) == 3
 
 
-def test_labels_make_no_release_of_an_app_that_asks_no_prometheus(project: Project) -> None:
-    web = {"name": "w", "provider": {"web": {"url": "https://x.example", "jsonPath": "{$.x}"}}, **BOUNDS}
+WEB_OF_ITS_OWN = {
+    "name": "w",
+    "provider": {"web": {"url": "https://x.example", "jsonPath": "{$.x}"}},
+    **BOUNDS,
+}
+
+
+@pytest.mark.parametrize("web", [WEB_OF_ITS_OWN, *WEB], ids=lambda web: web.get("preset", "own"))
+def test_labels_make_no_release_of_an_app_that_asks_no_prometheus(
+    project: Project, web: dict[str, Any]
+) -> None:
     content = spec(web) | {"waves": [{"name": "all"}]}
     ids = set()
     for labels in (None, LABELS):
@@ -135,7 +144,7 @@ def test_labels_make_no_release_of_an_app_that_asks_no_prometheus(project: Proje
     ids=str,
 )
 def test_what_is_no_label_is_refused(project: Project, labels: dict[str, str]) -> None:
-    say(project, spec(*ALL), labels)
+    say(project, spec(*SOME), labels)
     (finding,) = refused(project)
     assert (finding.place.file, finding.severity, finding.code) == ("fleet.yaml", ERROR, "CF033")
 
@@ -144,7 +153,7 @@ def test_what_is_no_label_is_refused(project: Project, labels: dict[str, str]) -
     "labels", [{"__tenant_id__": "a/b c"}, {"_x9": "ß|.*"}, {"a": "p-$(cluster.name)-$(cluster.name)"}]
 )
 def test_what_is_one_is_taken(project: Project, labels: dict[str, str]) -> None:
-    say(project, spec(*ALL), labels, "http://prometheus.monitoring:9090")
+    say(project, spec(*SOME), labels, "http://prometheus.monitoring:9090")
     assert project.findings() == []
     ((name, value),) = labels.items()
     wanted = f'{name}="{value.replace("$(cluster.name)", "<cluster>")}"'

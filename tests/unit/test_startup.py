@@ -105,3 +105,10 @@ def test_explain_imports_no_renderer_and_no_forge_that_it_does_not_ask(tmp_path:
         modules
     )
     assert not any(name.startswith(("forges.", "sources.")) for name in ours(modules))
+
+
+def test_presets_imports_the_tree_only_for_an_app() -> None:
+    modules = imported("presets", "show", "vllm/queue")
+    assert foreign(modules) <= {"msgspec", "yaml", "typing_extensions", "cython_runtime"}
+    assert not {"files", "git", "kustomize", "lint", "render", "repo", "schema"} & ours(modules)
+    assert "presets" in ours(modules)

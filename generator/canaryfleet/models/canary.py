@@ -485,13 +485,17 @@ class Metric(Choice, frozen=True, kw_only=True):
     secrets: Annotated[
         dict[DnsLabel, SecretKey],
         Meta(
-            description="Secrets as `$(secret.NAME)` in the provider.",
+            description="Secrets as `$(secret.NAME)` in the provider, or by the names that a preset has for them.",
             examples=[{"fiddler": {"secret": "fiddler-api", "key": "token"}}],
         ),
     ] = {}
     quantile: Annotated[Quantile | None, Meta(description="Of a latency preset.", examples=[0.99])] = None
     parameters: Annotated[
-        dict[str, str], Meta(description="Parameters of the preset.", examples=[{"reporter": "waypoint"}])
+        dict[str, str | int | float],
+        Meta(
+            description="Parameters of the preset; `canaryfleet presets show` explains them.",
+            examples=[{"reporter": "waypoint"}],
+        ),
     ] = {}
     unit: Annotated[
         Literal["ratio", "seconds", "milliseconds", "number"] | None,

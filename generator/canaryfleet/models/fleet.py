@@ -30,6 +30,11 @@ QUOTED = re.compile(r'"(\\.|[^"\\])*"|\'(\\.|[^\'\\])*\'|`[^`]*`')
 DEFAULT_SELECTOR = 'namespace="$(namespace)",pod=~"$(rollout)-$(hash)-[a-z0-9]+"'
 
 
+def has_alternatives(selector: str) -> bool:
+    """Whether label matchers are of the form that VictoriaMetrics takes: `a="1" or b="2"`."""
+    return re.search(r"\bor\b", QUOTED.sub("", selector), re.IGNORECASE) is not None
+
+
 class Freeze(Model, frozen=True, kw_only=True):
     """A time in which no wave moves; rollbacks may."""
 
@@ -112,8 +117,8 @@ class Metrics(Addresses, frozen=True, kw_only=True):
     ] = {}
 
     def __post_init__(self) -> None:
-        # VictoriaMetrics takes `{a="1" or b="2"}`: what is added would be of one alternative alone
-        if self.labels and re.search(r"\bor\b", QUOTED.sub("", self.selector), re.IGNORECASE):
+        # what is added would be of one alternative alone
+        if self.labels and has_alternatives(self.selector):
             raise ValueError("`labels` can't be added to a `selector` with `or`: write them into both sides")
 
 

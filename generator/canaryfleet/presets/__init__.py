@@ -6,51 +6,99 @@ series begins with the fleet's labels: `$(selector)` has them, others begin with
 """
 
 import pkgutil
+import re
 from functools import cache
 from typing import Any, NamedTuple
 
-from canaryfleet.syntax import load
-from canaryfleet.variables import substitute
+from canaryfleet.models.preset import Better, Entry, Parameter, Rename, Stack, Unit
+from canaryfleet.variables import names, substitute
 
-STACKS = ("istio", "vllm")
+STACKS = (
+    "istio", "vllm", "sglang", "tgi", "triton", "tensorflow-serving", "torchserve", "kserve", "bentoml", "ray-serve",
+    "envoy-ai-gateway", "otel-genai", "otel-mcp", "dcgm", "drift", "quality", "feedback", "cost", "arize", "fiddler",
+)  # fmt: skip
+SELECTOR = Parameter(
+    about="which series are a version's, instead of `metrics.selector` of fleet.yaml",
+    example='k8s_namespace_name="$(namespace)",k8s_pod_name=~"$(rollout)-$(hash)-[a-z0-9]+"',
+    kind="selector",
+)
+"""A parameter of every preset that reads the pods' own series: they may come by another way than the others."""
 
 
 class Preset(NamedTuple):
-    """One ready metric: a PromQL template with its unit (of the value) and better direction."""
+    """One ready metric: a PromQL template with its unit (of the value) and better direction.
+
+    One with a `provider` asks a platform instead, and has no query.
+    """
 
     name: str
     title: str
     query: str
     samples: str
-    unit: str
-    better: str
+    unit: Unit | None
+    better: Better
     quantile: bool
-    parameters: dict[str, str]
+    parameters: dict[str, Parameter]
     errors: dict[str, str]
+    provider: dict[str, Any] | None
+    secrets: dict[str, str]
+    suggest: dict[str, Any]
+    note: str
+    renames: tuple[Rename, ...]
+
+    @property
+    def stack(self) -> str:
+        """The name of its file."""
+        return self.name.partition("/")[0]
+
+
+@cache
+def about(name: str) -> Stack:
+    """The file of a stack; raises FileNotFoundError for another name."""
+    from msgspec import convert
+
+    from canaryfleet.syntax import load
+
+    data = pkgutil.get_data(__name__, f"{name}.yaml")
+    if data is None:
+        raise FileNotFoundError(f"presets/{name}.yaml")
+    return convert(load(data, f"presets/{name}.yaml"), Stack)
 
 
 @cache
 def stack(name: str) -> dict[str, Preset]:
     """The presets of one stack by full name; a file is read only when it is asked for."""
-    data = pkgutil.get_data(__name__, f"{name}.yaml")
-    if data is None:
-        raise FileNotFoundError(f"presets/{name}.yaml")
-    loaded: dict[str, Any] = load(data, f"presets/{name}.yaml")
-    fragments: dict[str, str] = loaded.get("fragments", {})
-    return {
-        f"{name}/{key}": Preset(
-            name=f"{name}/{key}",
-            title=entry["title"],
-            query=substitute(entry["query"], fragments.get),
-            samples=substitute(entry.get("samples", loaded["samples"]), fragments.get),
-            unit=entry["unit"],
-            better=entry["better"],
-            quantile=entry.get("quantile", False),
-            parameters=loaded.get("parameters", {}),
-            errors=loaded.get("errors", {}),
-        )
-        for key, entry in loaded["presets"].items()
-    }
+    file = about(name)
+    return {f"{name}/{key}": _preset(f"{name}/{key}", entry, file) for key, entry in file.presets.items()}
+
+
+def _preset(name: str, entry: Entry, file: Stack) -> Preset:
+    query = substitute(entry.query, file.fragments.get)
+    samples = substitute(file.samples if entry.samples is None else entry.samples, file.fragments.get)
+    used = names([query, samples, entry.provider])
+    shared = {key: item for key, item in file.parameters.items() if key in used}
+    own = {"selector": SELECTOR} if "selector" in used else {}
+    return Preset(
+        name=name,
+        title=entry.title,
+        query=query,
+        samples=samples,
+        unit=entry.unit,
+        better=entry.better,
+        quantile=entry.quantile,
+        parameters=shared | entry.parameters | own,
+        errors=file.errors,
+        provider=entry.provider,
+        secrets=entry.secrets,
+        suggest=entry.suggest,
+        note=entry.note,
+        renames=tuple(item for item in file.renames if _reads(query, item)),
+    )
+
+
+def _reads(query: str, rename: Rename) -> bool:
+    either = f"({re.escape(rename.old)}|{re.escape(rename.new)})"
+    return re.search(rf"(?<![\w:]){either}(_bucket|_sum|_count|_total)?(?![\w:])", query) is not None
 
 
 def find(name: str) -> Preset | None:

@@ -271,6 +271,11 @@ def _guarded(measure: Measure, query: str, version: Versions) -> str:
     return guarded
 
 
+def of_canary(query: str) -> str:
+    """A query as an AnalysisTemplate asks it of the canary, with the arguments that the controller fills in."""
+    return _fill(query, CANARY)
+
+
 def _fill(query: str, version: Versions) -> str:
     known = {
         "hash": version.hash,
@@ -295,4 +300,4 @@ def arguments(needed: Sequence[str], window: str) -> list[Object]:
     return [{"name": name} | values[name] for name in needed]
 
 
-__all__ = ["BACKGROUND", "PREVIEW", "STEPS", "Template", "arguments", "bake", "template"]
+__all__ = ["BACKGROUND", "PREVIEW", "STEPS", "Template", "arguments", "bake", "of_canary", "template"]
