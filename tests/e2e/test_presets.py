@@ -1,7 +1,7 @@
 """Every ready metric, asked of a real Prometheus and judged by the real controller.
 
 The series carry the stacks' own names, labels and bucket bounds (Envoy's for Istio; vLLM's from its
-`metrics/loggers.py`). Versions in all situations stand side by side in one namespace, among series
+`metrics/loggers.py`; the others' in tests/preset_cases.py). Versions in all situations stand side by side in one namespace, among series
 of other apps, and each has to be judged by its own alone.
 """
 
@@ -11,7 +11,7 @@ import json
 import math
 import signal
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,11 +21,13 @@ import yaml
 from app import HERE, App
 from rig import Exporter, wait_until
 from rig.gate import Gate
+from rig.kube import Object
 from rig.metrics import Prometheus, query, scraped
 from rig.net import get_json
 from rig.processes import Supervisor
 
-from canaryfleet import presets
+import preset_cases
+from canaryfleet import catalogue, presets
 from conftest import NEWEST
 
 WINDOW = 10
@@ -261,7 +263,7 @@ def judge(app: App, gate: Gate, situations: Mapping[str, str]) -> None:
 
 
 @NEWEST
-def test_every_preset_reads_its_own_version_and_judges_it_right(
+def test_a_preset_reads_its_own_version_and_judges_it_right(
     make_app: Callable[..., App], make_gate: Callable[..., Gate]
 ) -> None:
     app = make_app(analysis={**ANALYSIS, "metrics": METRICS})
@@ -275,7 +277,6 @@ def test_every_preset_reads_its_own_version_and_judges_it_right(
             opposite = LOADS["good" if situation == "bad" else "bad"]
             strangers(app, f"chat-{hashes[situation]}", hashes[situation], opposite)
     names = runs.deciding(runs.template(app, "steps"))
-    assert {str(one["preset"]) for one in METRICS} == set(presets.all_names())
     judge(app, make_gate(), hashes)
     wanted = {f"{name}-{s}": LOADS[s].outcome for name in names for s in LOADS}
     assert runs.until_ended(app, wanted) == wanted
@@ -311,6 +312,93 @@ def test_a_cluster_is_judged_by_its_own_series_in_a_store_that_several_share(
         for name, (value, tolerance) in expected(LOADS[situation]).items():
             seen = runs.values(app, f"{name}-{situation}")
             assert seen[0] == pytest.approx(value, rel=tolerance), (name, situation)
+
+
+TABLE = {
+    "good": (preset_cases.GOOD, False),
+    "bad": (preset_cases.BAD, False),
+    "old": (preset_cases.GOOD, True),
+}
+OF_THE_WINDOW = preset_cases.OVER_THE_WINDOW
+
+
+def in_the_table() -> list[presets.Preset]:
+    """The presets that ask Prometheus."""
+    found = [preset for name in presets.all_names() if (preset := presets.find(name))]
+    return [preset for preset in found if preset.provider is None]
+
+
+def of_table(preset: presets.Preset, load: preset_cases.Load) -> float:
+    """What a preset has to measure of a load."""
+    if preset.name in OF_THE_WINDOW:
+        return OF_THE_WINDOW[preset.name](load, WINDOW, 1)
+    return preset_cases.MEASURED[preset.name](load)
+
+
+def halfway(preset: presets.Preset) -> dict[str, object]:
+    """A metric that judges the two loads differently, where they differ."""
+    good, bad = (of_table(preset, load) for load in (preset_cases.GOOD, preset_cases.BAD))
+    middle = round((good + bad) / 2, 12) if good != bad else good * (2 if preset.better == "lower" else 0.5)
+    names = (
+        ("promoteAbove", "rollbackBelow") if preset.better == "higher" else ("promoteBelow", "rollbackAbove")
+    )
+    quantile = {"quantile": preset_cases.QUANTILE} if preset.quantile else {}
+    needs = {key: value for key, value in catalogue.example(preset).items() if key not in preset.suggest}
+    return needs | quantile | dict.fromkeys(names, middle)
+
+
+def outcome(preset: presets.Preset, load: preset_cases.Load) -> str:
+    """How the controller has to judge a load by `halfway`."""
+    metric = halfway(preset)
+    value, bound = of_table(preset, load), float(str(metric.get("promoteAbove", metric.get("promoteBelow"))))
+    return "Successful" if (value > bound) == (preset.better == "higher") else "Failed"
+
+
+def run_of_table(made: Object, names: Collection[str], hash_: str, url: str) -> Object:
+    """A run of some metrics on a version; at the gateway, a version has a model of its own."""
+    spec = runs.spec_of(
+        made, canary_hash=hash_, stable_hash="0", revision=hash_, prometheus_address=url, window=f"{WINDOW}s"
+    )
+    spec["metrics"] = [one for one in spec["metrics"] if one["name"] in names]
+    kept = {f"^{name}$" for name in names}
+    spec["measurementRetention"] = [one for one in spec["measurementRetention"] if one["metricName"] in kept]
+    spec.pop("dryRun", None)
+    return dict(json.loads(json.dumps(spec).replace("llama-3.1-8b-2026-11-01", f"m-{hash_}")))
+
+
+@NEWEST
+def test_every_preset_measures_the_series_of_its_stack(
+    make_app: Callable[..., App], make_gate: Callable[..., Gate]
+) -> None:
+    """All of the table, with the names of today and of older releases; one stack after the other.
+
+    A run measures all of a stack: each once, before one that fails ends it. All stacks at once time out.
+    """
+    found = in_the_table()
+    app = make_app(analysis={**ANALYSIS, "metrics": [halfway(preset) for preset in found]})
+    app.release("1.0.0")
+    hashes = {situation: f"5d4f6c7b8{index}" for index, situation in enumerate(TABLE)}
+    for situation, (load, old) in TABLE.items():
+        for one in preset_cases.version(app.name, app.namespace, hashes[situation], load, old=old):
+            if one.per_second:
+                app.exporter.grow(one.metric, one.per_second, **one.labels)
+            else:
+                app.exporter.set(one.metric, one.value, **one.labels)
+    gate = make_gate()
+    gate.freeze(full_window(app))
+    made = runs.template(app, "steps")
+    for stack in preset_cases.STACKS:
+        of_stack = {preset.name.replace("/", "-"): preset for preset in found if preset.stack == stack}
+        for situation, hash_ in hashes.items():
+            runs.start(app, f"{stack}-{situation}", run_of_table(made, of_stack, hash_, gate.url))
+        runs.until_ended(app, [f"{stack}-{situation}" for situation in TABLE])
+        for situation, (load, _) in TABLE.items():
+            results = runs.results(app, f"{stack}-{situation}")
+            for name, preset in of_stack.items():
+                first = results[name]["measurements"][0]
+                value = float(first.get("value", "nan").strip("[]"))
+                assert value == pytest.approx(of_table(preset, load), rel=RATE, abs=1e-9), (situation, first)
+                assert first["phase"] == outcome(preset, load), (situation, name)
 
 
 @NEWEST
