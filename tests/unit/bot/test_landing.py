@@ -5,7 +5,7 @@ import re
 from hypothesis import given
 from hypothesis import strategies as st
 
-from canaryfleet.landing import Landing, line, read
+from canaryfleet.landing import LONGEST, Landing, line, read
 from canaryfleet.models.promotion import Bar
 
 WORDS = st.lists(
@@ -38,3 +38,11 @@ def test_what_a_newer_version_says_besides_is_passed_over() -> None:
     assert read(text) == landing
     assert read(text.replace('"Rollback"', '"Sideways"')) is None
     assert read(text.replace('"app":"chat"', '"app":1')) is None
+    for other in ("1", "null", '"w"', "{}"):
+        assert read(text.replace('"owes":[', f'"bars":{other},"owes":[')) is None
+
+
+def test_a_line_without_end_is_none() -> None:
+    text = line(Landing(app="chat", kind="Rollback", key="k", ends=("r" * 100,) * 3_000))
+    assert len(text) > LONGEST
+    assert read(text) is None

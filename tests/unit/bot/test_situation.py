@@ -363,7 +363,7 @@ def test_a_frozen_release_that_was_rewritten_holds_the_app(clone: Clone) -> None
     assert path in (clone.read()[TOOLS].unreadable or "")
 
 
-@pytest.mark.parametrize("what", ["content", "kustomization", "gone", "new"])
+@pytest.mark.parametrize("what", ["content", "kustomization", "gone", "new", "name"])
 def test_configuration_that_is_not_what_its_name_says_holds_the_app(clone: Clone, what: str) -> None:
     """Past the gate, or wrong from the first: pods that restart would read it, and no release would be new."""
     (home,) = (clone.root / f"overlays/{TOOLS}/config").iterdir()
@@ -371,6 +371,8 @@ def test_configuration_that_is_not_what_its_name_says_holds_the_app(clone: Clone
     path = f"overlays/{TOOLS}/config/{home.name}/config.yaml"
     if what == "content":
         clone.replace(path, r"(?m)^data:\n", "data:\n  more: evil\n")
+    elif what == "name":
+        clone.replace(path, r"(?m)^  name: .*\n", "  name: another\n")
     elif what == "new":
         clone.replace(path, r"(?m)^  namespace:.*\n", "  namespace: elsewhere\n  annotations: {a: b}\n")
         clone.replace(path, r"(?m)^data:\n", "binaryData: {}\ndata:\n")
@@ -396,6 +398,12 @@ def test_a_release_that_no_cluster_has_yet_may_be_rendered_again(clone: Clone) -
     clone.write(f"{home}/release.yaml", text.replace("minSuccessTime: 30m", "minSuccessTime: 45m"))
     clone.commit("Rendered again")
     assert clone.read()[TOOLS].unreadable is None
+    other = (clone.root / home / "kustomization.yaml").read_text()
+    clone.remove(f"{home}/kustomization.yaml")
+    clone.commit("Without a file")
+    assert clone.survey().given == ({}, {})
+    clone.write(f"{home}/kustomization.yaml", other)
+    clone.commit("With it")
     clone.point(TOOLS, C0, "9.0.0-0123456789ab", NEW)
     clone.commit("Given")
     assert clone.read()[TOOLS].unreadable is None
