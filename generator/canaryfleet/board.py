@@ -155,6 +155,7 @@ def near(metric: MetricEvidence) -> NearestMetric | None:
         return None
     return NearestMetric(
         name=metric.name,
+        unit=metric.unit,
         value=value,
         promote=metric.promote,
         rollback=metric.rollback,

@@ -86,6 +86,7 @@ OWN: dict[str, str] = {
     "CF144": "a metric that does not say of which cluster, in a store that several clusters share",
     "CF145": "a query without the labels that the fleet's series have",
     "CF146": "a value that a parameter of a preset can't have",
+    "CF147": "a minimum of samples that nothing asks for, or that counts both versions",
     "CF160": "a kustomization that canaryfleet did not write",
     "CF161": "an object from two resources of one overlay",
     "CF162": "a patch that finds nothing to change",

@@ -288,6 +288,7 @@ def _shown(run: Run, name: str, item: Judged, deciding: Sequence[Measurement]) -
     twin = beside(run, name, chosen) if chosen else None
     return MetricEvidence(
         name=name,
+        unit=item.rule.metric.unit,
         promote=item.rule.metric.promote if item.rule.strict else None,
         rollback=item.rule.metric.rollback,
         value=chosen.value if chosen else None,

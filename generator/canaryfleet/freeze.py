@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from canaryfleet import metrics, parameters
+from canaryfleet import metrics, parameters, sequential
 from canaryfleet.digest import ID_LENGTH, digest, sha256
 from canaryfleet.emit import Unwritable, emit, emit_all
 from canaryfleet.engines import argo_rollouts
@@ -278,6 +278,7 @@ def _metric(measure: metrics.Measure) -> ReleaseMetric:
         rollback=str(measure.rollback) if measure.rollback else None,
         minimumSamples=measure.minimum,
         comparedTo="stable" if measure.compared else None,
+        unit=sequential.UNIT if measure.test else None,
     )
 
 

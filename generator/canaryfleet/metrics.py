@@ -8,15 +8,16 @@ from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from typing import Any, NamedTuple
 
-from canaryfleet import parameters, presets, thresholds
+from canaryfleet import counts, parameters, presets, thresholds
+from canaryfleet.counts import VERSION
 from canaryfleet.errors import Issue
-from canaryfleet.models.canary import Analysis, Metric
+from canaryfleet.models.canary import Analysis, Metric, SequentialTest, Step
 from canaryfleet.models.release import GUARD, TWIN
+from canaryfleet.sequential import Sequential
 from canaryfleet.thresholds import Bad, Condition
 from canaryfleet.variables import names, substitute
 
 STEPS, BACKGROUND, BAKE, PREVIEW = "steps", "background", "bake", "preview"
-VERSION = frozenset({"hash", "revision"})  # variables that tell one version from another
 ENGINE_VARIABLES = VERSION | {"window", "cluster.name"}
 
 # Where each provider puts its number in `result`, and what says that there is one.
@@ -92,6 +93,9 @@ class Measure(NamedTuple):
     comparable: bool
     """Whether the value is a share or a time, and not an amount that grows with the traffic."""
 
+    test: Sequential | None
+    """What is measured instead of the query's change, where the comparison is a sequential test."""
+
     @property
     def suits_stable(self) -> bool:
         """Whether the same can be measured of the stable version, against the same rollback threshold."""
@@ -110,6 +114,7 @@ class Context(NamedTuple):
     selector: str
     strategy: str
     labels: Mapping[str, str]
+    steps: tuple[Step, ...] = ()
 
     @property
     def matchers(self) -> str:
@@ -141,6 +146,7 @@ def resolve(analysis: Analysis, context: Context) -> Resolved:
             issues.append(bad.issue._replace(path=("metrics", index, *bad.issue.path)))
             continue
         measures.append(measure)
+        issues += counts.unsound(metric, measure.provider, measure.query, measure.samples, ("metrics", index))
         if measure.name in seen:
             issues.append(
                 Issue(
@@ -177,7 +183,7 @@ def _measure(metric: Metric, analysis: Analysis, context: Context) -> Measure:
     compared, promote, rollback = thresholds.read(metric, preset, self_judging=provider in SELF_JUDGING)
     known = _known(metric, preset, context)
     query = _query(metric, preset, provider, known, compared, context.strategy)
-    minimum = analysis.minimumSamples if metric.minimumSamples is None else metric.minimumSamples
+    minimum = _first(metric.minimumSamples, analysis.minimumSamples)
     prometheus = provider == "prometheus"
     return Measure(
         name=metric.name or (preset.name.replace("/", "-") if preset else "") or provider.lower(),
@@ -201,6 +207,7 @@ def _measure(metric: Metric, analysis: Analysis, context: Context) -> Measure:
             error=_first(metric.consecutiveErrorLimit, analysis.consecutiveErrorLimit),
         ),
         comparable=thresholds.is_share_or_time(metric, preset),
+        test=_test(metric, metric.test, preset, analysis, context, known) if metric.test else None,
     )
 
 
@@ -292,8 +299,8 @@ def _query(
                 "compare in a Prometheus query",
             )
         return ""
-    query = substitute(preset.query if preset else metric.query or "", known.get).strip()
-    _check_query("query", query)
+    query = substitute(preset.query if preset else counts.share(metric), known.get).strip()
+    _check_query("failures" if metric.failures else "query", query)
     if compared and strategy == "blueGreen":
         raise Bad(
             ("comparedTo",), "CF138", "after the switch nobody uses the stable version", "compare in a canary"
@@ -306,6 +313,20 @@ def _query(
             "select one version's series with `{$(selector)}`",
         )
     return query
+
+
+def _test(
+    metric: Metric,
+    test: SequentialTest,
+    preset: presets.Preset | None,
+    analysis: Analysis,
+    context: Context,
+    known: dict[str, str],
+) -> Sequential:
+    tested = counts.tested(metric, test, preset, analysis, context.steps)
+    failures = substitute(tested.failures, known.get).strip()
+    _check_query("failures", failures)
+    return tested._replace(failures=failures)
 
 
 def _check_query(field: str, query: str) -> None:

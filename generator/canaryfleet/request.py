@@ -251,6 +251,7 @@ def told(evidence: Evidence) -> list[Told]:
 def _told(metric: MetricEvidence) -> Told:
     near = board.near(metric)
     value = f"{near.value:.4g}" if near else metric.value or f"{metric.good} of {metric.measurements} good"
+    value = f"{metric.unit} {value}" if metric.unit else value
     twin = number(metric.stable)
     stable = metric.stable or "" if twin is None else f"{twin:.4g}"
     return Told(metric.name, value, stable, metric.promote or "", metric.rollback or "")

@@ -172,6 +172,7 @@ def _context(inputs: Inputs, service: str) -> metrics.Context:
         selector=inputs.fleet.metrics.selector,
         strategy="blueGreen" if spec.exposure.blueGreen else "canary",
         labels=inputs.fleet.metrics.labels,
+        steps=spec.exposure.steps,
     )
 
 

@@ -3,10 +3,11 @@
 from decimal import Decimal
 from typing import Any, NamedTuple
 
+from canaryfleet import sequential
 from canaryfleet.errors import Issue
-from canaryfleet.models.canary import Metric
+from canaryfleet.models.canary import Metric, SequentialTest
 from canaryfleet.presets import Preset
-from canaryfleet.quantity import threshold
+from canaryfleet.quantity import percent, threshold
 
 BOUNDS = ("promoteBelow", "promoteAbove", "rollbackAbove", "rollbackBelow")
 OPERATORS = {"promoteBelow": "<", "promoteAbove": ">", "rollbackAbove": ">", "rollbackBelow": "<"}
@@ -38,7 +39,7 @@ class Condition(NamedTuple):
 
 
 class Thresholds(NamedTuple):
-    """How a value is compared ("", "ratio" or "difference" with stable), and with what."""
+    """How a value is compared ("", "ratio", "difference" or "sequential" with stable), and with what."""
 
     compared: str
     promote: Condition | None
@@ -48,6 +49,8 @@ class Thresholds(NamedTuple):
 def read(metric: Metric, preset: Preset | None, self_judging: bool) -> Thresholds:
     """The thresholds of a metric; `self_judging`: its provider needs none. Raises Bad."""
     given = [(name, text) for name, text in zip(BOUNDS, bounds(metric), strict=True) if text is not None]
+    if metric.test is not None:
+        return _tested(metric.test, metric.comparedTo, [name for name, _ in given])
     if not given:
         if self_judging:
             return Thresholds("", None, None)
@@ -83,6 +86,29 @@ def read(metric: Metric, preset: Preset | None, self_judging: bool) -> Threshold
     rollback = next((conditions[name] for name in found if name.startswith("rollback")), None)
     _ordered(promote, rollback, found)
     return Thresholds(next(iter(kinds.values()))[0], promote, rollback)
+
+
+def _tested(test: SequentialTest, compared: str | None, given: list[str]) -> Thresholds:
+    """The limits of an e-value: proven beyond 1/alpha, and not worth mentioning below `DOUBT`."""
+    if given:
+        raise Bad(
+            (given[0],),
+            "CF135",
+            "the test itself says what is good and bad",
+            "remove the thresholds, or say in `test.margin` how much more often it may fail",
+        )
+    if compared is None:
+        raise Bad(("test",), "CF138", "a test compares two versions", "add `comparedTo: stable`")
+    alpha, (least, most) = percent(test.alpha), sequential.ALPHA
+    if not least <= alpha <= most:
+        raise Bad(
+            ("test", "alpha"),
+            "CF136",
+            f"{test.alpha} of false alarms can't be promised",
+            f"write {least:%} to {most:.0%}",
+        )
+    doubt, proof = Condition("<", Decimal(sequential.DOUBT)), Condition(">", sequential.limit(alpha))
+    return Thresholds(sequential.KIND, doubt, proof)
 
 
 def bounds(metric: Metric) -> tuple[Any, ...]:
@@ -141,7 +167,7 @@ def _ordered(promote: Condition | None, rollback: Condition | None, found: list[
 
 
 def _unit(metric: Metric, preset: Preset | None) -> str | None:
-    return metric.unit or (preset.unit if preset else None)
+    return metric.unit or (preset.unit if preset else "ratio" if metric.failures else None)
 
 
 def is_share_or_time(metric: Metric, preset: Preset | None) -> bool:

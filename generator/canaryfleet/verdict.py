@@ -397,7 +397,8 @@ def _stable_as_bad(case: Case) -> Said | None:
 
 
 def _too_bad(run: Run, name: str, item: Judged, at: Measurement) -> str:
-    return f"{name} was {at.value}, and {item.rule.metric.rollback or 'failing'} is too bad ({run.name})"
+    unit = item.rule.metric.unit
+    return f"{name} was {f'an {unit} of ' if unit else ''}{at.value}, and {item.rule.metric.rollback or 'failing'} is too bad ({run.name})"
 
 
 def _crashing(case: Case) -> Said | None:

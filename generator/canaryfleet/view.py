@@ -64,7 +64,7 @@ def _nearest(item: ClusterStatus) -> str:
     if near is None:
         return ""
     limits = " ".join(filter(None, (near.promote, near.rollback)))
-    return one_line(f"{near.name} {near.value:.3g} ({limits})")
+    return one_line(f"{near.name} {f'{near.unit} ' if near.unit else ''}{near.value:.3g} ({limits})")
 
 
 def _ago(at: datetime, since: datetime | None) -> str:

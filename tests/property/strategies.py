@@ -400,7 +400,17 @@ def _preset(draw: DrawFn, during: tuple[str, ...]) -> Data:
     name = draw(some(*PRESETS))
     direction, unit = PRESETS[name]
     metric: Data = {"preset": name} | ({"quantile": 0.99} if name in QUANTILES else {})
+    if name == "istio/error-rate" and "preview" not in during and draw(st.booleans()):
+        return metric | draw(_tested())
     return metric | draw(_judged(unit, direction, during, compare=True))
+
+
+@st.composite
+def _tested(draw: DrawFn) -> Data:
+    """A sequential test against the stable version, instead of thresholds."""
+    test = draw(maybe({"alpha": some("0.5%", "5%"), "margin": some("20%")}))
+    during: Data = draw(maybe({"during": some(["steps"], ["steps", "background"])}))
+    return {"comparedTo": "stable", "test": test, "minimumSamples": 50} | during | draw(LIMITS)
 
 
 @st.composite

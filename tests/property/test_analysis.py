@@ -140,6 +140,9 @@ def number(metric: Data, text: str | float) -> float:
 
 def samples(metric: Data) -> dict[str, list[float]]:
     """Values that are good, bad, and neither, by the thresholds of the spec."""
+    if "test" in metric:  # an e-value
+        proof = math.ceil(1 / number(metric, metric["test"].get("alpha", "1%")) - 1e-9)
+        return {"good": [0.0, 1.0, 2.999], "bad": [proof + 0.001, 1e8], "between": [3.0, 10.0, proof]}
     lower = "promoteBelow" in metric or "rollbackAbove" in metric
     worse = 1 if lower else -1
     found = {

@@ -103,8 +103,8 @@ def test_a_fleets_own_selector_may_say_it(project: Project) -> None:
         ({}, []),
         ({"query": "max(x)"}, ["query"]),
         ({"query": "max(x)", "samples": "sum(n)"}, ["query", "samples"]),
-        ({"samples": "sum(n)"}, ["samples"]),
-        ({"samples": 'sum(n{c="$(cluster.name)"})'}, []),
+        ({"samples": 'sum(n{v="$(hash)"})'}, ["samples"]),
+        ({"samples": 'sum(n{c="$(cluster.name)",v="$(hash)"})'}, []),
     ],
 )
 def test_a_query_without_the_fleets_labels_is_warned_of(

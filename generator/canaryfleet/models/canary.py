@@ -453,10 +453,32 @@ class SecretKey(Model, frozen=True, kw_only=True):
     key: Annotated[DataKey, Meta(description="Key in the Secret.", examples=["token"])]
 
 
+class SequentialTest(Model, frozen=True, kw_only=True):
+    """A proof, instead of thresholds, that the canary fails more often than the stable version (docs/statistics.md)."""
+
+    alpha: Annotated[
+        Percent,
+        Meta(
+            description="Most false alarms: of all good canaries, however often one looks.", examples=["1%"]
+        ),
+    ] = "1%"
+    margin: Annotated[
+        Percent,
+        Meta(description="How much more often it may fail, relative to stable.", examples=["20%"]),
+    ] = "0%"
+    window: Annotated[
+        PositiveDuration,
+        Meta(
+            description="What is counted at once: two scrapes at least, and short beside a step.",
+            examples=["1m"],
+        ),
+    ] = "2m"
+
+
 class Metric(Choice, frozen=True, kw_only=True):
     """One measurement, and the values that promote or roll back; between them is inconclusive."""
 
-    exactly_one: ClassVar = ("preset", "query", "provider")
+    exactly_one: ClassVar = ("preset", "query", "failures", "provider")
     name: Annotated[
         MetricName | None, Meta(description="Default: the preset's name.", examples=["drift"])
     ] = None
@@ -466,6 +488,13 @@ class Metric(Choice, frozen=True, kw_only=True):
         Meta(
             description="PromQL with one value; `$(selector)` picks canary or stable, `$(window)` is the step.",
             examples=['max(model_psi{app="assistant"})'],
+        ),
+    ] = None
+    failures: Annotated[
+        str | None,
+        Meta(
+            description="PromQL that counts what failed of `samples`; measured is its share.",
+            examples=["sum(increase(requests_failed_total{$(selector)}[$(window)]))"],
         ),
     ] = None
     provider: Annotated[
@@ -506,6 +535,13 @@ class Metric(Choice, frozen=True, kw_only=True):
         Meta(
             description="Judge the change against the stable version: % is relative, pp percentage points.",
             examples=["stable"],
+        ),
+    ] = None
+    test: Annotated[
+        SequentialTest | None,
+        Meta(
+            description="With `comparedTo: stable`, of failures: a sequential test instead of thresholds.",
+            examples=[{"alpha": "1%"}],
         ),
     ] = None
     promoteBelow: Annotated[Threshold | None, Meta(description="Good if below.", examples=["0.5%"])] = None

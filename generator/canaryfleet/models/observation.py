@@ -264,10 +264,12 @@ Basis = Literal["Analysis", "FirstDeployment", "SameWorkload", "Reverted"]
 class MetricEvidence(Model, frozen=True, kw_only=True):
     """One metric of a run against the release's thresholds; `value` and `at` are of the deciding measurement.
 
-    `stable`: what the same pass measured of the stable version, where the release asks for that.
+    `stable`: what the same pass measured of the stable version, where the release asks for that. `unit`: of
+    the value, where it is none of the metric's: `e-value` of a sequential test, beyond 1/alpha a proof.
     """
 
     name: str
+    unit: str | None = None
     promote: str | None = None
     rollback: str | None = None
     value: str | None = None

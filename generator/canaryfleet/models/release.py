@@ -49,6 +49,9 @@ class ReleaseMetric(Model, frozen=True, kw_only=True):
     rollback: Annotated[str | None, Meta(description="Condition on the value.", examples=["> 0.01"])] = None
     minimumSamples: int = 0
     comparedTo: str | None = None
+    unit: Annotated[
+        str | None, Meta(description="Of the value, where it is the metric's own: `e-value`.")
+    ] = None
 
 
 class LiveShape(Model, frozen=True, kw_only=True):

@@ -12,7 +12,10 @@ class NearestMetric(Model, frozen=True, kw_only=True):
     """The metric that is nearest to its threshold, or furthest beyond it."""
 
     name: str
-    value: Annotated[float, Meta(description="As measured last, in the metric's unit.")]
+    unit: Annotated[str | None, Meta(description="`e-value` of a sequential test; none: the metric's.")] = (
+        None
+    )
+    value: Annotated[float, Meta(description="As measured last.")]
     promote: Annotated[str | None, Meta(description="Condition for going on.", examples=["< 0.005"])] = None
     rollback: Annotated[str | None, Meta(description="Condition for going back.", examples=["> 0.01"])] = None
     distance: Annotated[

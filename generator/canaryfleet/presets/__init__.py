@@ -25,6 +25,9 @@ SELECTOR = Parameter(
 """A parameter of every preset that reads the pods' own series: they may come by another way than the others."""
 
 
+FAILURES = re.compile(r"\((sum\(rate\(.*?) or vector\(0\)\) / ")
+
+
 class Preset(NamedTuple):
     """One ready metric: a PromQL template with its unit (of the value) and better direction.
 
@@ -45,6 +48,12 @@ class Preset(NamedTuple):
     suggest: dict[str, Any]
     note: str
     renames: tuple[Rename, ...]
+
+    @property
+    def failures(self) -> str:
+        """What counts the failures of which the query is the share of `samples`; empty if it is no such share."""
+        found = FAILURES.match(self.query) if (self.unit, self.better) == ("ratio", "lower") else None
+        return found[1].replace("rate(", "increase(") if found else ""
 
     @property
     def stack(self) -> str:

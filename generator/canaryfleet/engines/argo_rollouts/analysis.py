@@ -20,12 +20,14 @@ from canaryfleet.metrics import BACKGROUND, BAKE, PREVIEW, SELF_JUDGING, STEPS, 
 from canaryfleet.models.canary import Analysis, Wave
 from canaryfleet.models.release import GUARD, TWIN
 from canaryfleet.quantity import duration, go_duration, seconds
+from canaryfleet.sequential import Counts, Sequential, e_value
 from canaryfleet.variables import substitute, substitute_all
 from canaryfleet.workload.objects import APP_LABEL, MANAGED_BY, Object
 
 # The order matters: overlays patch the first two (live), variants the third (frozen), by index.
 ADDRESS, CLUSTER, REVISION = "prometheus-address", "cluster", "revision"
 WINDOW, CANARY_HASH, STABLE_HASH = "window", "canary-hash", "stable-hash"
+GIVEN = "{{args.window}}"  # as the Rollout gives it
 UNSET = "http://set.by.the.overlay.invalid"
 ENDLESS = 1_000_000_000  # inconclusive measurements of a metric that has no end
 RETENTION = 100
@@ -172,7 +174,7 @@ def _metric(measure: Measure, stage: str, delay: str) -> Object:
     # a job is measured once, so a limit above 0 would let every failure pass
     failures = 0 if measure.provider in SELF_JUDGING else measure.limits.failure
     metric |= {"failureLimit": failures, "consecutiveErrorLimit": measure.limits.error}
-    return metric | {"provider": _provider(measure)}
+    return metric | {"provider": _provider(measure, stage)}
 
 
 def _guard(measure: Measure, length: str) -> Object:
@@ -239,12 +241,15 @@ def _conditions(measure: Measure, *, judge: bool) -> tuple[str, str]:
     return f"{valid} && !({value} {measure.rollback})", failure
 
 
-def _provider(measure: Measure) -> Object:
+def _provider(measure: Measure, stage: str) -> Object:
     if measure.provider != "prometheus":
         known = {f"secret.{name}": f"{{{{args.{_secret(measure, name)}}}}}" for name in measure.secrets}
         known["cluster.name"] = "{{args.cluster}}"
         return {measure.provider: substitute_all(measure.body, known.get)}
-    return _prometheus(_guarded(measure, _compared(measure), CANARY))
+    # a test adds up all of a canary: beside the steps, all of its requests have to be enough
+    whole = measure.test if stage == BACKGROUND else None
+    window = go_duration(whole.reach) if whole else GIVEN
+    return _prometheus(_guarded(measure, _compared(measure), CANARY, window))
 
 
 def _prometheus(query: str) -> Object:
@@ -252,6 +257,8 @@ def _prometheus(query: str) -> Object:
 
 
 def _compared(measure: Measure) -> str:
+    if measure.test:
+        return _tested(measure, measure.test)
     canary = _fill(measure.query, CANARY)
     if not measure.compared:
         return canary
@@ -260,14 +267,25 @@ def _compared(measure: Measure) -> str:
     return f"{change} / on() ({stable})" if measure.compared == "ratio" else change
 
 
-def _guarded(measure: Measure, query: str, version: Versions) -> str:
-    """The query, empty while fewer than the minimum of requests stand behind it."""
+def _tested(measure: Measure, test: Sequential) -> str:
+    """The e-value of a sequential test; its window is the same in all of a canary, so that it adds up."""
+    window = go_duration(test.window)
+    texts = [
+        _fill(query, version, window)
+        for version in (CANARY, STABLE)
+        for query in (test.failures, measure.samples)
+    ]
+    return e_value(Counts(*texts), test)
+
+
+def _guarded(measure: Measure, query: str, version: Versions, window: str = GIVEN) -> str:
+    """The query, empty while fewer than the minimum of requests stand behind it, in a window."""
     if not measure.samples:
         return query
-    enough = f"({_fill(measure.samples, version)}) >= {measure.minimum}"
+    enough = f"({_fill(measure.samples, version, window)}) >= {measure.minimum}"
     guarded = f"({query}) and on() ({enough})"
     if measure.compared:
-        guarded += f" and on() (({_fill(measure.samples, STABLE)}) >= {measure.minimum})"
+        guarded += f" and on() (({_fill(measure.samples, STABLE, window)}) >= {measure.minimum})"
     return guarded
 
 
@@ -276,11 +294,11 @@ def of_canary(query: str) -> str:
     return _fill(query, CANARY)
 
 
-def _fill(query: str, version: Versions) -> str:
+def _fill(query: str, version: Versions, window: str = GIVEN) -> str:
     known = {
         "hash": version.hash,
         "revision": version.revision,
-        "window": "{{args.window}}",
+        "window": window,
         "cluster.name": "{{args.cluster}}",
     }
     return substitute(query, known.get)
