@@ -65,6 +65,95 @@ def emit_all(documents: Iterable[Any]) -> str:
     return "---\n".join(map(emit, documents))
 
 
+def arrange(value: Mapping[str, Any], *, header: str = "", width: int = 110) -> str:
+    """`value` as one YAML document in the shape that people give to what they write and read.
+
+    What fits into `width` columns stands on one line, between brackets, but for lists of several mappings with more
+    than two keys: each has a line of its own. `header` and errors as in `emit`.
+    """
+    out: list[str] = []
+    _arranged_mapping(value, "", "", out, width)
+    text = "\n".join([*out, ""])
+    return _comment(header) + text if header else text
+
+
+def _arranged_mapping(value: Mapping[str, Any], lead: str, indent: str, out: list[str], width: int) -> None:
+    for key, item in value.items():
+        head = f"{lead}{_key(key)}:"
+        lead = indent
+        flow = _flow(item)
+        if not item or not _is_nested(item):
+            out.append(f"{head} {_on_lines(item, indent, width) or _scalar(item, indent)}")
+        elif len(head) + 1 + len(flow) <= width and not _is_a_table(item):
+            out.append(f"{head} {flow}")
+        elif isinstance(item, Mapping):
+            out.append(head)
+            _arranged_mapping(item, f"{indent}  ", f"{indent}  ", out, width)
+        else:
+            out.append(head)
+            _arranged_items(item, indent, out, width)
+
+
+def _arranged_items(items: Iterable[Any], indent: str, out: list[str], width: int) -> None:
+    for item in items:
+        flow = _flow(item)
+        if isinstance(item, Mapping) and item and (len(indent) + 2 + len(flow) > width or _is_a_table(item)):
+            _arranged_mapping(item, f"{indent}- ", f"{indent}  ", out, width)
+        else:
+            out.append(f"{indent}- {flow if _is_nested(item) else _scalar(item, indent)}")
+
+
+def _is_nested(value: Any) -> bool:
+    return isinstance(value, (Mapping, list, tuple))
+
+
+def _on_lines(value: Any, indent: str, width: int) -> str:
+    """Text with quotes, or too long for a line, as a folded block; empty if it has to be written otherwise."""
+    if not isinstance(value, str) or not ('"' in value or len(value) > width) or "  " in value:
+        return ""
+    if not value.isprintable() or value.strip() != value or value.startswith("#"):
+        return ""
+    from textwrap import wrap  # for people's files alone
+
+    inner = f"{indent}  "
+    lines = wrap(value, max(1, width - len(inner)), break_long_words=False, break_on_hyphens=False)
+    return f">-\n{inner}" + f"\n{inner}".join(lines)
+
+
+def _is_a_table(value: Any) -> bool:
+    """Whether it is, or has in it, a list whose items would hide each other on one line, or text full of escapes."""
+    if isinstance(value, str):
+        return '"' in value or "\n" in value
+    if isinstance(value, Mapping):
+        return any(map(_is_a_table, value.values()))
+    if not _is_nested(value):
+        return False
+    large = [item for item in value if isinstance(item, Mapping) and len(item) > _SMALL]
+    return (len(value) > 1 and bool(large)) or any(map(_is_a_table, value))
+
+
+_SMALL = 2  # keys of a mapping of which several can be read on one line
+_BRACKETS = frozenset(",[]{}")
+
+
+def _flow(value: Any) -> str:
+    """Data between brackets, on one line."""
+    if isinstance(value, Mapping):
+        return f"{{{', '.join(f'{_flow(_keyed(key))}: {_flow(item)}' for key, item in value.items())}}}"
+    if _is_nested(value):
+        return f"[{', '.join(map(_flow, value))}]"
+    if not isinstance(value, str):
+        return _scalar(value, "")
+    text = _quote(value) if not value.isprintable() else _text(value)
+    return _quote(value) if text == value and not _BRACKETS.isdisjoint(value) else text
+
+
+def _keyed(key: Any) -> str:
+    """A key that can be written, as it is."""
+    _key(key)
+    return str.__str__(key)
+
+
 def _comment(header: str) -> str:
     if _NOT_LITERAL.search(header.replace("\n", "").strip()):
         raise Unwritable("a header must be printable text")

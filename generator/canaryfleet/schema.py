@@ -12,6 +12,8 @@ from canaryfleet.models.observation import Snapshot
 from canaryfleet.models.preset import PresetDetails, PresetList
 from canaryfleet.models.promotion import Promotion
 from canaryfleet.models.release import Candidate, Done, Release
+from canaryfleet.models.release import Candidate, Release
+from canaryfleet.models.started import Started
 from canaryfleet.models.status import Status
 
 FILES: dict[str, type[Model]] = {
@@ -26,6 +28,7 @@ FILES: dict[str, type[Model]] = {
     "status": Status,
     "presets": PresetList,
     "preset": PresetDetails,
+    "started": Started,
 }
 DRAFT = "https://json-schema.org/draft/2020-12/schema"
 
@@ -75,11 +78,18 @@ def _encoded(kind: type[Choice], name: str) -> str:
     return str(kind.__struct_encode_fields__[kind.__struct_fields__.index(name)])
 
 
+def paths() -> list[str]:
+    """Where the schemas stand in a repository."""
+    return [_path(name) for name in FILES]
+
+
+def _path(name: str) -> str:
+    return f"schemas/{name}.schema.json"
+
+
 def files() -> dict[str, bytes]:
     """All schema files by their path in a repository."""
     return {
-        f"schemas/{name}.schema.json": (
-            json.dumps(schema_of(model), indent=2, ensure_ascii=False) + "\n"
-        ).encode()
+        _path(name): (json.dumps(schema_of(model), indent=2, ensure_ascii=False) + "\n").encode()
         for name, model in FILES.items()
     }

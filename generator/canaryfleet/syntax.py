@@ -142,6 +142,11 @@ def parse_stream(data: bytes, file: str, *, limits: Limits = GENERATED) -> list[
     integer of more than 64 bits is a float. Keys that aren't text become text, as in Kubernetes.
     Raises `Problems` for what isn't YAML, is too large, has tags or holds something else.
     """
+    return [document.data for document in parse_manifests(data, file, limits=limits)]
+
+
+def parse_manifests(data: bytes, file: str, *, limits: Limits = GENERATED) -> list[Document]:
+    """The same of manifests that people have, each document with its places."""
     source = _Source(file, _decode(data, file, limits), limits)
     documents = []
     for root in _compose(data, file, limits, _go):
@@ -149,7 +154,7 @@ def parse_stream(data: bytes, file: str, *, limits: Limits = GENERATED) -> list[
             continue
         if root.tag is not dict:
             raise problem(_place(file, root.start_mark), "CF002", "this document is not a mapping")
-        documents.append(_plain_stream(root, source))
+        documents.append(Document(file, _plain_stream(root, source), root))
     return documents
 
 

@@ -52,20 +52,24 @@ def tree(root: str | None, *, to_write: bool = False) -> "Tree":
     """The repository; what an interrupted writer left behind is rolled back before it is read."""
     from canaryfleet import files
 
-    tree = files.Tree(root or _nearest_root())
+    found = root or nearest_root()
+    if found is None:
+        raise UsageError("there is no fleet.yaml here or above; use --root, or go to a GitOps repository")
+    tree = files.Tree(found)
     if to_write:
         files.recover(tree.root)
     return tree
 
 
-def _nearest_root() -> str:
+def nearest_root() -> str | None:
+    """The nearest folder, from the current one upwards, with a fleet.yaml."""
     import os
 
     folder = os.getcwd()
     while not os.path.isfile(os.path.join(folder, "fleet.yaml")):
         folder, below = os.path.dirname(folder), folder
         if folder == below:
-            raise UsageError("there is no fleet.yaml here or above; use --root, or go to a GitOps repository")
+            return None
     return folder
 
 
