@@ -27,6 +27,7 @@ class Command(NamedTuple):
 
 COMMANDS: dict[str, Command] = {
     "init": Command("make a new GitOps repository, or a new app in one", "init"),
+    "pin": Command("write the digests of images, as their registries say them", "pin"),
     "lint": Command("say everything that is wrong with specs and clusters", "lint"),
     "render": Command("freeze releases and refresh overlays; --check proves the tree", "render"),
     "point": Command("point the next clusters of a wave at a release", "point"),

@@ -44,6 +44,7 @@ OWN: dict[str, str] = {
     "CF041": "manifests of which no app can be made",
     "CF042": "something of given manifests that has no place in a new app",
     "CF043": "an image whose registry does not say its digest",
+    "CF044": "an image without a digest, or with another than its tag has now",
     "CF101": "two waves of one name",
     "CF102": "a cluster in no wave",
     "CF103": "a wave without clusters",

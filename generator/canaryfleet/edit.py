@@ -1,4 +1,4 @@
-"""Entries of a promotion.yaml that people edit, added and removed: the other text stays as it is, byte for byte.
+"""Changes of files that people write: entries of a promotion.yaml, and single values. The rest stays, byte for byte.
 
 The new lines are put where they most likely belong, and the result is read again: only a text that says
 what the old one did, and the new entries (or without the removed ones), is ever given back.
@@ -6,7 +6,8 @@ what the old one did, and the new entries (or without the removed ones), is ever
 
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from copy import deepcopy
 from typing import Any, Literal
 
 from msgspec import to_builtins
@@ -17,7 +18,7 @@ from canaryfleet.emit import emit
 from canaryfleet.errors import Place, Problems, one_line, problem
 from canaryfleet.models.base import API_VERSION, Metadata
 from canaryfleet.models.promotion import Bar, Excuse, HoldEntry, Promotion
-from canaryfleet.syntax import Document, parse
+from canaryfleet.syntax import Document, parse, parse_manifests
 
 CANT = "CF184"
 HEADER = """# yaml-language-server: $schema=../../schemas/promotion.schema.json
@@ -67,6 +68,47 @@ def remove(data: bytes, file: str, gone: Sequence[int], key: Key) -> bytes:
         remedy = f"take it out by hand, or write `{key}` as a list of its own lines, without anchors"
         raise problem(document.place((key,)), CANT, "this entry can't be taken out here", remedy)
     return made
+
+
+Path = tuple[str | int, ...]
+
+
+def respell(data: bytes, file: str, changes: Mapping[tuple[int, Path], str]) -> bytes:
+    """The YAML `data` with other text at some places, by the number of the document (from 0) and the path in it.
+
+    Quotes stay as they are. Raises `Problems`: CF184 a value is written so that only a person can change it; others if
+    the file can't be read.
+    """
+    documents = parse_manifests(data, file)
+    wanted = [deepcopy(document.data) for document in documents]
+    pieces: list[tuple[int, int, str]] = []
+    for (number, path), value in changes.items():
+        node = documents[number].node(path)
+        _put(wanted[number], path, value)
+        quote = node.style if node.style in ("'", '"') else ""
+        pieces.append((node.start_mark.index, node.end_mark.index, f"{quote}{value}{quote}"))
+    text = data.decode()
+    for start, end, piece in sorted(set(pieces), reverse=True):
+        text = text[:start] + piece + text[end:]
+    made = text.encode()
+    if not _says(made, file, wanted):
+        (number, path), value = next(iter(changes.items()))
+        place = documents[number].place(path)
+        raise problem(place, CANT, "a value here can't be changed", f"write {one_line(value)} yourself")
+    return made
+
+
+def _put(data: Any, path: Path, value: str) -> None:
+    for step in path[:-1]:
+        data = data[step]
+    data[path[-1]] = value
+
+
+def _says(data: bytes, file: str, wanted: list[Any]) -> bool:
+    try:
+        return [document.data for document in parse_manifests(data, file)] == wanted
+    except Problems:
+        return False
 
 
 def _plain(entry: Entry) -> Entry:

@@ -63,7 +63,7 @@ def read(tree: Tree, apps: Iterable[str] = ()) -> Reading:
     clusters = read_clusters(tree, findings)
     specs: dict[str, Spec] = {}
     tools: dict[str, str] = {}
-    for app in _wanted(tree, apps):
+    for app in apps_with_specs(tree, apps):
         spec = _collect(findings, lambda app=app: _spec(tree, app, tools))  # type: ignore[misc]
         if spec is not None:
             specs[app] = spec
@@ -111,7 +111,8 @@ def cluster_names(tree: Tree) -> list[str]:
     return [name.removesuffix(".yaml") for name in found if name.endswith(".yaml")]
 
 
-def _wanted(tree: Tree, apps: Iterable[str]) -> list[str]:
+def apps_with_specs(tree: Tree, apps: Iterable[str] = ()) -> list[str]:
+    """These apps, or all that have a folder for a spec. Raises `Problems` CF015 for one that has none."""
     known = _visible(tree.list(SPECS))
     wanted = list(apps)
     for app in wanted:

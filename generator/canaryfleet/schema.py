@@ -10,6 +10,7 @@ from canaryfleet.models.cluster import Cluster
 from canaryfleet.models.fleet import Fleet
 from canaryfleet.models.observation import Snapshot
 from canaryfleet.models.preset import PresetDetails, PresetList
+from canaryfleet.models.pinned import Pinned
 from canaryfleet.models.promotion import Promotion
 from canaryfleet.models.release import Candidate, Done, Release
 from canaryfleet.models.release import Candidate, Release
@@ -29,6 +30,7 @@ FILES: dict[str, type[Model]] = {
     "presets": PresetList,
     "preset": PresetDetails,
     "started": Started,
+    "pinned": Pinned,
 }
 DRAFT = "https://json-schema.org/draft/2020-12/schema"
 

@@ -73,6 +73,10 @@ class Document(NamedTuple):
         node, key = self._find(path)
         return _place(self.file, (key or node).start_mark)
 
+    def node(self, path: tuple[str | int, ...]) -> Any:
+        """The node of the value at `path`, or of the nearest of its ancestors that exists."""
+        return self._find(path)[0]
+
     def _find(self, path: tuple[str | int, ...]) -> tuple[Any, Any]:
         node, key = self.root, None
         for step in path:

@@ -245,7 +245,10 @@ def test_a_wrong_answer_is_explained_and_writes_nothing(fleet: Path, words: list
     assert content(fleet) == before
 
 
-def test_an_image_that_no_registry_pins_writes_nothing_unless_it_is_wanted_so(fleet: Path) -> None:
+def test_an_image_that_no_registry_pins_writes_nothing_unless_it_is_wanted_so(
+    fleet: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("time.sleep", lambda _: None)
     before = content(fleet)
     assert init(fleet, "s", "--image", "localhost:1/acme/s:2").codes == {"CF043"}
     assert content(fleet) == before

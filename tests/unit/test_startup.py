@@ -118,3 +118,10 @@ def test_init_of_a_pinned_image_asks_no_registry_and_reads_no_manifest_of_others
     assert foreign(modules) <= {"msgspec", "yaml", "typing_extensions", "cython_runtime"}
     assert not {"check", "kustomize", "point", "status"} & ours(modules)
     assert not {"http", "ssl"} & standard(modules)
+
+
+def test_pin_check_asks_no_registry_and_renders_nothing() -> None:
+    modules = imported("pin", "--check", "--root", str(ROOT))
+    assert foreign(modules) <= {"msgspec", "yaml", "typing_extensions", "cython_runtime"}
+    assert not {"registry", "lint", "render", "freeze"} & ours(modules)
+    assert not {"http", "ssl"} & standard(modules)

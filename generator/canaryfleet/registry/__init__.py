@@ -44,12 +44,12 @@ class Registries:
     def __init__(
         self,
         environment: Mapping[str, str],
-        sleep: Callable[[float], None] = time.sleep,
+        sleep: Callable[[float], None] | None = None,
         timeout: float = 10.0,
     ) -> None:
         """`environment`: where Docker's settings are found; `timeout`: seconds without an answer."""
         self._config = Config(environment)
-        self._sleep = sleep
+        self._sleep = sleep or time.sleep
         self._timeout = timeout
         self._known: dict[tuple[str, str, str], str] = {}
 

@@ -74,7 +74,7 @@ class Client:
             answer = self.ask(url, headers)
             if answer.status not in _ELSEWHERE:
                 return answer
-            url = self.allowed(urljoin(url, answer.headers.get("location", "")), "a redirect")
+            url = self.allowed(_joined(url, answer.headers.get("location", "")), "a redirect")
         raise Refused("it leads from one place to another without end", "is it a registry?")
 
     def allowed(self, url: str, what: str) -> str:
@@ -118,8 +118,17 @@ def is_loopback(host: str) -> bool:
 class _Stay(urllib.request.HTTPRedirectHandler):
     """Follows nothing by itself: it would send our credentials along."""
 
-    def redirect_request(self, *_: Any) -> None:
+    def http_error_302(self, *_: Any) -> None:
         return None
+
+    http_error_301 = http_error_303 = http_error_307 = http_error_308 = http_error_302  # type: ignore[assignment]
+
+
+def _joined(url: str, location: str) -> str:
+    try:
+        return urljoin(url, location)
+    except ValueError:
+        return location
 
 
 def _origin(url: str) -> tuple[str, str | None, int | None]:
