@@ -2,7 +2,7 @@
 
 import itertools
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from canaryfleet import __version__
@@ -47,7 +47,9 @@ COMMANDS: dict[str, Command] = {
     "presets": Command("list the ready metrics; `presets show NAME` explains one", "presets"),
     "rbac": Command("print what a cluster has to allow, so that it can be read", "rbac"),
     "schema": Command("write the JSON Schemas that editors use", "schema"),
+    "completion": Command("print what completes commands in bash, zsh or fish", "completion"),
 }
+COMPLETE = "__complete"  # what the shells ask, with the words so far
 
 
 def _usage() -> str:
@@ -99,13 +101,30 @@ def _dispatch(given: list[str]) -> int:
     if given[0] == "--version":
         print(f"canaryfleet {__version__}")
         return EXIT_OK
+    if given[0] == COMPLETE:
+        from canaryfleet.commands import complete
+
+        return complete.run(given[1:], table())
     if given[0] not in COMMANDS:
         from canaryfleet.nearest import nearest
 
         raise UsageError(f"there is no command {given[0]}; {nearest(given[0], COMMANDS)}")
-    command = COMMANDS[given[0]]
+    return int(function(COMMANDS[given[0]])(given[1:]))
+
+
+def function(command: Command) -> Callable[[list[str]], int]:
+    """What runs a command; its module is imported now."""
     module = __import__(f"canaryfleet.commands.{command.module}", fromlist=[command.function])
-    return int(getattr(module, command.function)(given[1:]))
+    found: Callable[[list[str]], int] = getattr(module, command.function)
+    return found
+
+
+def table() -> dict[str, tuple[str, Callable[[list[str]], int]]]:
+    """Each command's line of the overview, and what runs it, imported when it is called."""
+    return {
+        name: (command.summary, lambda given, command=command: function(command)(given))  # type: ignore[misc]
+        for name, command in COMMANDS.items()
+    }
 
 
 def _wants_json(given: list[str]) -> bool:

@@ -125,3 +125,11 @@ def test_pin_check_asks_no_registry_and_renders_nothing() -> None:
     assert foreign(modules) <= {"msgspec", "yaml", "typing_extensions", "cython_runtime"}
     assert not {"registry", "lint", "render", "freeze"} & ours(modules)
     assert not {"http", "ssl"} & standard(modules)
+
+
+def test_completion_of_names_imports_neither_models_nor_yaml() -> None:
+    modules = imported("__complete", "status", "--root", str(ROOT), "")
+    assert ours(modules) == {
+        "cli", "commands", "commands.arguments", "commands.complete", "commands.status", "commands.outcome", "errors",
+    }  # fmt: skip
+    assert not foreign(modules)

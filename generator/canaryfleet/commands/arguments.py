@@ -36,8 +36,21 @@ def add_timeout(parser: "ArgumentParser") -> None:
     )
 
 
+SHOW = "\0parser"  # a word that nobody can type
+
+
+class Shown(Exception):
+    """Instead of running, a command was asked for its parser."""
+
+    def __init__(self, parser: "ArgumentParser") -> None:
+        super().__init__()
+        self.parser = parser
+
+
 def parse(parser: "ArgumentParser", given: list[str]) -> "Namespace":
     """The options. argparse ends the command for wrong words and for --help, with codes that are ours too."""
+    if given == [SHOW]:
+        raise Shown(parser)
     try:
         return parser.parse_args(given)
     except SystemExit as exit_:  # argparse has printed its message, or its help
