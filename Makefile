@@ -6,12 +6,13 @@ JOBS ?= auto
 
 E2E_JOBS ?= 16
 
-.PHONY: help setup demo test e2e lint schema golden bench fleet wrong lock clean
+.PHONY: help setup demo test e2e editor lint schema golden bench fleet wrong lock clean
 
 help:
 	@echo "make demo   render an example fleet from nothing and show what was done"
 	@echo "make test   lint, types, layers and all tests"
 	@echo "make e2e    the same against real controllers, Istio, Envoy and Prometheus (needs Go and Prometheus)"
+	@echo "make editor what an author sees: the schemas in a real YAML language server (needs Node.js)"
 	@echo "make lint   only lint, types and layers"
 	@echo "make schema renew the JSON Schemas"
 	@echo "make golden renew the golden trees of the tests (read the difference!)"
@@ -58,6 +59,13 @@ $(VENV)/.made-e2e: $(VENV)/.made requirements/e2e.txt
 e2e: $(VENV)/.made-e2e
 	cd tests/e2e && ../../$(BIN)/python -m rig test -n $(E2E_JOBS) --dist worksteal $(E2E)
 
+tests/editor/node_modules/.made: tests/editor/package-lock.json
+	cd tests/editor && npm ci --ignore-scripts --no-audit --no-fund
+	@touch $@
+
+editor: setup tests/editor/node_modules/.made
+	$(BIN)/python -m pytest tests/editor
+
 wrong: $(VENV)/.made-e2e
 	cd tests/e2e && ../../$(BIN)/python -m wrong
 
@@ -70,4 +78,4 @@ lock:
 	for group in e2e go; do uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --group $$group -o requirements/$$group.txt; done
 
 clean:
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis demo tests/e2e/bin tests/e2e/run
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis demo tests/e2e/bin tests/e2e/run tests/editor/node_modules

@@ -9,11 +9,10 @@ from canaryfleet.models.canary import Canary
 from canaryfleet.models.cluster import Cluster
 from canaryfleet.models.fleet import Fleet
 from canaryfleet.models.observation import Snapshot
-from canaryfleet.models.preset import PresetDetails, PresetList
 from canaryfleet.models.pinned import Pinned
+from canaryfleet.models.preset import PresetDetails, PresetList
 from canaryfleet.models.promotion import Promotion
 from canaryfleet.models.release import Candidate, Done, Release
-from canaryfleet.models.release import Candidate, Release
 from canaryfleet.models.started import Started
 from canaryfleet.models.status import Status
 
@@ -32,6 +31,7 @@ FILES: dict[str, type[Model]] = {
     "started": Started,
     "pinned": Pinned,
 }
+BY_PEOPLE = ("canary", "cluster", "fleet", "promotion")
 DRAFT = "https://json-schema.org/draft/2020-12/schema"
 
 
@@ -90,8 +90,12 @@ def _path(name: str) -> str:
 
 
 def files() -> dict[str, bytes]:
-    """All schema files by their path in a repository."""
+    """All schema files by their path in a repository; those of files that people write are for their editors."""
+    from canaryfleet.editor import friendly
+
+    found = {name: schema_of(model) for name, model in FILES.items()}
+    found |= {name: friendly(found[name]) for name in BY_PEOPLE}
     return {
-        _path(name): (json.dumps(schema_of(model), indent=2, ensure_ascii=False) + "\n").encode()
-        for name, model in FILES.items()
+        _path(name): (json.dumps(each, indent=2, ensure_ascii=False) + "\n").encode()
+        for name, each in found.items()
     }

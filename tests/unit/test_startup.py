@@ -112,6 +112,8 @@ def test_presets_imports_the_tree_only_for_an_app() -> None:
     assert foreign(modules) <= {"msgspec", "yaml", "typing_extensions", "cython_runtime"}
     assert not {"files", "git", "kustomize", "lint", "render", "repo", "schema"} & ours(modules)
     assert "presets" in ours(modules)
+
+
 def test_init_of_a_pinned_image_asks_no_registry_and_reads_no_manifest_of_others(tmp_path: Path) -> None:
     image = "acme/search@sha256:" + "ab" * 32
     modules = imported("init", "search", "--image", image, "--cluster", "a", "--root", str(tmp_path))

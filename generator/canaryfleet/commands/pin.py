@@ -42,10 +42,10 @@ def run(given: list[str]) -> int:
     retagged = [finding for each in found for finding in each.retagged]
     as_json = options.output == "json"
     if options.check and not options.update:
-        return _check([*pin.unpinned(uses), *retagged], as_json)
+        return _check([*pin.unpinned(uses), *retagged], len(uses), as_json)
     changed = pin.changes(uses, _resolver(update=options.update))
     if options.check:
-        return _check([*pin.moved(changed), *retagged], as_json)
+        return _check([*pin.moved(changed), *retagged], len(uses), as_json)
     if retagged:
         raise Problems(retagged)
     made = pin.files(tree, changed)
@@ -55,8 +55,10 @@ def run(given: list[str]) -> int:
     return EXIT_OK
 
 
-def _check(findings: Sequence["Finding"], as_json: bool) -> int:
+def _check(findings: Sequence["Finding"], count: int, as_json: bool) -> int:
     outcome.show(findings, as_json)
+    if not findings and not as_json:
+        print(f"{count} {'image is' if count == 1 else 'images are'} pinned")
     return outcome.code(findings)
 
 

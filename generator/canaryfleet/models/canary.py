@@ -482,7 +482,13 @@ class Metric(Choice, frozen=True, kw_only=True):
     name: Annotated[
         MetricName | None, Meta(description="Default: the preset's name.", examples=["drift"])
     ] = None
-    preset: Annotated[str | None, Meta(description="A ready metric.", examples=["istio/error-rate"])] = None
+    preset: Annotated[
+        str | None,
+        Meta(
+            description="A ready metric.",
+            examples=["istio/error-rate", "istio/latency", "vllm/time-to-first-token"],
+        ),
+    ] = None
     query: Annotated[
         str | None,
         Meta(
