@@ -278,6 +278,7 @@ def test_a_running_deployment_is_adopted_without_what_the_cluster_added(fleet: P
     assert found.code == 0
     assert [item.line for item in found.findings if "Secret" in item.text] == [44]
     assert {item.text.split()[3] for item in found.findings} == {"Secret", "ConfigMap"}
+    assert "Secret token is not taken over: Git is no place for it" in found.err
     base = (fleet / "specs/web/base/web.yaml").read_text()
     for word in (
         "uid",
@@ -359,7 +360,8 @@ exposure:
 analysis:
   interval: 2m
   failureLimit: 2
-  metrics: [{preset: istio/success-rate, promoteAbove: 99.5%, rollbackBelow: 99%}]
+  minimumSamples: 400
+  metrics: [{preset: istio/success-rate, promoteAbove: 99.5%, rollbackBelow: 98.5%}]
 """
         in spec
     )

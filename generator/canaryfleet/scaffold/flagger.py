@@ -11,6 +11,7 @@ from decimal import Decimal
 from typing import Any, NamedTuple
 
 from canaryfleet.errors import Finding, problem
+from canaryfleet.models.canary import Analysis
 from canaryfleet.quantity import duration, go_duration
 from canaryfleet.scaffold import ANALYSIS, STEPS, flagger_metrics
 from canaryfleet.scaffold.manifests import UNFIT, Manifest, mapping, sequence
@@ -255,7 +256,14 @@ class _Reader:
                 "none of its metrics is taken over", "istio/error-rate is measured instead", "spec", self.key
             )
             return found | {"metrics": ANALYSIS["metrics"]}
-        return found | {"metrics": metrics}
+        samples = max(
+            flagger_metrics.samples(mapping(metric)) for metric in sequence(self.given.get("metrics"))
+        )
+        return (
+            found
+            | ({"minimumSamples": samples} if samples > Analysis().minimumSamples else {})
+            | {"metrics": metrics}
+        )
 
     def _metric(
         self, metric: Mapping[str, Any], templates: Sequence[Manifest], at: tuple[str | int, ...]

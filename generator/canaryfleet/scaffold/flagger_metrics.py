@@ -1,9 +1,9 @@
 """Metrics of Flagger as metrics of a spec: its ranges as thresholds, and its queries with our variables."""
 
+import math
 import re
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
-from math import isfinite
 from typing import Any
 
 from canaryfleet.scaffold.manifests import mapping
@@ -14,17 +14,29 @@ _LONGEST_NAME = 40
 def preset(name: str, least: Decimal | None, most: Decimal | None) -> dict[str, Any] | None:
     """One of the metrics that Flagger has ready; None if the name or its range is none of theirs.
 
-    Twice as many errors, and twice the time, roll back: Flagger has one threshold, and what is as near to it as that
+    Three times the errors, and twice the time, roll back: Flagger has one threshold, and what is nearer to it than that
     is judged by chance.
     """
     if name == "request-success-rate" and least is not None:
-        worse = max(Decimal(0), 100 - 2 * (100 - least))
+        worse = max(Decimal(0), 100 - 3 * (100 - least))
         bounds = {"promoteAbove": f"{_plain(least)}%", "rollbackBelow": f"{_plain(worse)}%"}
         return {"preset": "istio/success-rate", **bounds}
     if name == "request-duration" and most is not None:
         bounds = {"promoteBelow": f"{_plain(most)}ms", "rollbackAbove": f"{_plain(2 * most)}ms"}
         return {"preset": "istio/latency", "quantile": 0.99, **bounds}
     return None
+
+
+def samples(metric: Mapping[str, Any]) -> int:
+    """How many requests tell a success rate's two thresholds apart: where two errors are expected of a good version.
+
+    Of a version at the rollback threshold six are expected then, and by chance (Poisson) fewer than two in 2% of the
+    steps; of one at the promote threshold more than six in half a percent.
+    """
+    least, _ = limits(metric)
+    if metric.get("name") != "request-success-rate" or least is None or not 0 < least < 100:
+        return 0
+    return math.ceil(200 / (100 - least))
 
 
 def judged(title: str, query: str, least: Decimal | None, most: Decimal | None) -> Iterator[dict[str, Any]]:
@@ -77,7 +89,7 @@ def limits(metric: Mapping[str, Any]) -> tuple[Decimal | None, Decimal | None]:
 
 
 def _decimal(value: Any) -> Decimal | None:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         return None
     return Decimal(str(value))
 
