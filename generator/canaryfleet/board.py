@@ -7,7 +7,14 @@ from typing import NamedTuple
 
 from canaryfleet.evidence import CONDITION, number
 from canaryfleet.models.base import API_VERSION
-from canaryfleet.models.observation import MetricEvidence, Observation, Problem, Sighting, Verdict
+from canaryfleet.models.observation import (
+    MetricEvidence,
+    Observation,
+    Problem,
+    Sighting,
+    Verdict,
+    VerdictKind,
+)
 from canaryfleet.models.release import Release, ReleaseWave
 from canaryfleet.models.status import AppStatus, ClusterStatus, NearestMetric, Status, WaveStatus
 from canaryfleet.overlay import Pointer
@@ -134,6 +141,42 @@ def stranger(name: str) -> Problem:
     return Problem(
         kind="misconfigured", message=what, remedy="restore or correct it; `canaryfleet lint` helps"
     )
+
+
+# What needs a person
+
+TALKING = ("Failed", "Unknown", "Inconclusive")
+"""Verdicts that a person has to do something about."""
+ANY = "CLUSTER"  # stands for the cluster's name in words that are the same for many
+
+
+class Concern(NamedTuple):
+    """What is to be told of some clusters, the same of all; `kind`: of their verdicts."""
+
+    clusters: tuple[str, ...]
+    kind: VerdictKind
+    reason: str
+    message: str
+    remedy: str
+
+
+def concerns(items: Iterable[ClusterStatus]) -> list[Concern]:
+    """What needs a person, equal words of many clusters once."""
+    found: dict[tuple[VerdictKind, str, str, str], list[str]] = {}
+    for item in items:
+        if item.verdict and item.verdict.kind in TALKING:
+            said = item.problem.message if item.problem else item.verdict.message
+            message, remedy = (text.replace(item.cluster, ANY) for text in (said, item.remedy))
+            found.setdefault((item.verdict.kind, item.verdict.reason, message, remedy), []).append(
+                item.cluster
+            )
+    return [_concern(names, *words) for words, names in found.items()]
+
+
+def _concern(names: list[str], kind: VerdictKind, reason: str, message: str, remedy: str) -> Concern:
+    if len(names) == 1:
+        message, remedy = message.replace(ANY, names[0]), remedy.replace(ANY, names[0])
+    return Concern(tuple(names), kind, reason, message, remedy)
 
 
 # The metric that matters most

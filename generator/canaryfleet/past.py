@@ -197,7 +197,7 @@ def _commit(item: Logged, branch: Logged, pointers: Mapping[str, Pointer | None]
     if branch is not item and not _same(item, branch, pointers):
         branch = item
     records = history.records(branch.message) if _apps(item) else ()
-    return _Commit(item.id, _time(item.at), item.root, overlays(item), tuple(records), landed(branch))
+    return _Commit(item.id, time_of(item.at), item.root, overlays(item), tuple(records), landed(branch))
 
 
 def _same(one: Logged, other: Logged, pointers: Mapping[str, Pointer | None]) -> bool:
@@ -218,7 +218,8 @@ def _about(app: str, commits: Sequence[_Commit], pointers: Mapping[str, Pointer 
         yield Commit(item.at, found, records, item.id, item.root, said)
 
 
-def _time(seconds: int | None) -> datetime | None:
+def time_of(seconds: int | None) -> datetime | None:
+    """A commit's time; None if it is none."""
     try:
         return datetime.fromtimestamp(seconds, UTC) if seconds is not None else None
     except (OverflowError, ValueError, OSError):

@@ -275,7 +275,7 @@ def fleet(tree: Tree) -> Fleet:
 
 def promotion(tree: Tree, app: str) -> Promotion | None:
     """The app's promotion.yaml; None if there is none. One that can't be read raises: it holds everything."""
-    path = join(OVERLAYS, app, "promotion.yaml")
+    path = promotion_path(app)
     return _model(tree, path, Promotion)[0] if tree.exists(path) else None
 
 
@@ -368,6 +368,11 @@ def candidate_path(app: str) -> str:
     return join(OVERLAYS, app, "candidate.yaml")
 
 
+def promotion_path(app: str) -> str:
+    """Where people's and the bot's bars, holds and excuses are."""
+    return join(OVERLAYS, app, "promotion.yaml")
+
+
 class App(NamedTuple):
     """What one app has in the tree."""
 
@@ -447,13 +452,16 @@ def policy_of(tree: Tree, app: str) -> Canary:
 
 def candidate(tree: Tree, app: str) -> str | None:
     """The id of the app's candidate; None if it was never rendered. Problems (CF163) if it can't be read."""
+    path = candidate_path(app)
+    return candidate_of(tree.read(path), path) if tree.exists(path) else None
+
+
+def candidate_of(data: bytes, path: str) -> str:
+    """The release that a candidate.yaml names. Raises `Problems` CF163."""
     from msgspec import ValidationError, convert
 
-    path = candidate_path(app)
-    if not tree.exists(path):
-        return None
     try:
-        return convert(load(tree.read(path), path), Candidate, strict=True).release
+        return convert(load(data, path), Candidate, strict=True).release
     except ValidationError as error:
         raise problem(
             Place(path), "CF163", f"this names no release: {error}", "restore it from Git"

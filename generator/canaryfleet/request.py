@@ -4,7 +4,6 @@ All of it is a function of the decision and what it was made of. What clusters, 
 made harmless (markdown.py); what is the same for many clusters is said once; what is too much is counted.
 """
 
-import re
 import textwrap
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
@@ -16,7 +15,7 @@ from canaryfleet.landing import Landing
 from canaryfleet.markdown import clip, code, codes, name, names, opening, plain, table, text
 from canaryfleet.models.decision import Decision, Move, Proof, Reason, ReleaseFacts, Situation
 from canaryfleet.models.observation import Evidence, MetricEvidence, Verdict
-from canaryfleet.models.release import ReleaseWave
+from canaryfleet.models.release import ReleaseWave, version_of
 from canaryfleet.standing import Facts
 
 LONGEST = 58_000  # characters of a text; GitHub takes 65,536
@@ -25,7 +24,6 @@ WIDTH = 72
 ROWS = (100, 40, 15, 5, 1, 0)  # of each table and list, until the text is short enough
 METRICS = 6  # that are told of one cluster
 BARS, WAVES, HASHES = 20, 20, 20  # that are listed
-_DIGEST = re.compile(r"-[0-9a-f]{12}$")
 ANY = "CLUSTER"  # stands for the cluster's name in words that are the same for many
 
 
@@ -68,7 +66,7 @@ def _what(decision: Decision, most: int = 3) -> str:
 
 def version(release: str | None) -> str:
     """The version of a release's id, which people know it by."""
-    return name(_DIGEST.sub("", release)) if release else "nothing"
+    return name(version_of(release)) if release else "nothing"
 
 
 def _versions(releases: Iterable[str | None]) -> str:

@@ -11,16 +11,14 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import TextIO
 
+from canaryfleet.board import concerns
 from canaryfleet.errors import one_line
 from canaryfleet.models.status import AppStatus, ClusterStatus, Status
 from canaryfleet.output import table
 
 HEAD = ("WAVE", "CLUSTER", "RELEASE", "VERDICT", "REASON", "STEP", "WEIGHT", "SINCE", "NEAREST METRIC")
 COLOURS = {"Verified": "32", "Progressing": "36", "Inconclusive": "33", "Unknown": "35", "Failed": "31"}
-TALKING = ("Failed", "Unknown", "Inconclusive")
-"""Verdicts that a person has to do something about: they are explained below the table."""
 SHOWN = 3  # clusters that are named before the others are counted
-ANY = "CLUSTER"  # stands for the cluster's name in words that are the same for many
 
 
 def text(status: Status, stream: TextIO) -> str:
@@ -89,19 +87,12 @@ def _cut(line: str, width: int | None) -> str:
 
 def _explained(items: Iterable[ClusterStatus]) -> Iterator[str]:
     """What needs a person, equal words of many clusters once."""
-    clusters: dict[str, list[str]] = {}
-    for item in items:
-        if item.verdict and item.verdict.kind in TALKING:
-            remedy = f" ({item.remedy})" if item.remedy else ""
-            said = f"{item.verdict.kind}, {item.verdict.reason}: {_said(item)}{remedy}"
-            clusters.setdefault(one_line(said).replace(item.cluster, ANY), []).append(item.cluster)
-    for said, names in clusters.items():
+    for item in concerns(items):
+        names = item.clusters
         more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-        yield f"{', '.join(names[:SHOWN])}{more}: {said if names[1:] else said.replace(ANY, names[0])}"
-
-
-def _said(item: ClusterStatus) -> str:
-    return item.problem.message if item.problem else (item.verdict.message if item.verdict else "")
+        remedy = f" ({item.remedy})" if item.remedy else ""
+        said = one_line(f"{item.kind}, {item.reason}: {item.message}{remedy}")
+        yield f"{', '.join(names[:SHOWN])}{more}: {said}"
 
 
 class Board:

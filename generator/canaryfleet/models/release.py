@@ -1,5 +1,6 @@
 """A frozen release (`release.yaml`), the candidate (`candidate.yaml`), what is done (`done.yaml`): generated, never edited."""
 
+import re
 from functools import cached_property
 from typing import Annotated, Any, Literal
 
@@ -10,6 +11,14 @@ from canaryfleet.models.base import ApiVersion, CountOrPercent, Duration, Labels
 # What is measured beside a metric has its name with an ending.
 GUARD = "-guard"  # after a blue-green switch: the same from the first second on, for proof of bad only
 TWIN = "-stable"  # the same of the stable version, in a dry run
+
+
+_DIGEST = re.compile(r"-[0-9a-f]{12}$")
+
+
+def version_of(release: str) -> str:
+    """The version in a release's id, which people know it by."""
+    return _DIGEST.sub("", release)
 
 
 class ReleaseMetadata(Model, frozen=True, kw_only=True):
