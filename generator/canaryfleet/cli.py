@@ -33,7 +33,9 @@ COMMANDS: dict[str, Command] = {
     "point": Command("point the next clusters of a wave at a release", "point"),
     "build": Command("print the final objects of an app on a cluster", "build"),
     "status": Command("say what runs where, by wave, and what is true of it", "status"),
-    "report": Command("push a signed status of the cluster that this runs in", "report"),
+    "report": Command(
+        "push a signed status of the cluster that this runs in; `report html`: a page of the fleet", "report"
+    ),
     "reconcile": Command("look, decide, and move the next wave by a pull request", "reconcile"),
     "gate": Command("mark pull requests that would break a limit", "gate"),
     "hold": Command("hold an app, a wave or a cluster", "overrule", "hold"),

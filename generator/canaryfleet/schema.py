@@ -13,6 +13,7 @@ from canaryfleet.models.pinned import Pinned
 from canaryfleet.models.preset import PresetDetails, PresetList
 from canaryfleet.models.promotion import Promotion
 from canaryfleet.models.release import Candidate, Done, Release
+from canaryfleet.models.report import Report
 from canaryfleet.models.started import Started
 from canaryfleet.models.status import Status
 
@@ -26,6 +27,7 @@ FILES: dict[str, type[Model]] = {
     "done": Done,
     "snapshot": Snapshot,
     "status": Status,
+    "report": Report,
     "presets": PresetList,
     "preset": PresetDetails,
     "started": Started,

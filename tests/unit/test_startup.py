@@ -93,6 +93,23 @@ def test_status_imports_neither_renderer_nor_sources_that_it_does_not_ask() -> N
     assert {name for name in ours(modules) if name.startswith("sources")} == {"sources", "sources.snapshot"}
 
 
+def test_the_page_imports_no_sources_that_it_does_not_ask(tmp_path: Path) -> None:
+    (tmp_path / "none.json").write_text(
+        '{"apiVersion": "canaryfleet.dev/v1alpha1", "kind": "Snapshot", "sightings": []}'
+    )
+    modules = imported("report", "html", "embeddings", "--snapshot", str(tmp_path / "none.json"))
+    assert foreign(modules) <= {"msgspec", "yaml", "typing_extensions", "cython_runtime"}
+    assert not {"kustomize", "render", "schema", "signing", "act", "reconcile"} & ours(modules)
+    assert {name for name in ours(modules) if name.startswith("sources")} == {"sources", "sources.snapshot"}
+    assert not any(name.startswith("forges.") for name in ours(modules))
+
+
+def test_status_does_not_import_the_page() -> None:
+    assert not {"page", "overview", "situation", "decide"} & ours(
+        imported("status", "--snapshot", "none.json")
+    )
+
+
 def test_explain_imports_no_renderer_and_no_forge_that_it_does_not_ask(tmp_path: Path) -> None:
     from canaryfleet import record
     from canaryfleet.decide import decide

@@ -1,4 +1,4 @@
-"""`canaryfleet report`."""
+"""`canaryfleet report CLUSTER`; `report html` is another command, and its first word decides: see page.py."""
 
 import sys
 
@@ -8,6 +8,10 @@ from canaryfleet.errors import EXIT_FINDINGS
 
 def run(given: list[str]) -> int:
     """Run the command; the return value is the exit code."""
+    if given[:1] == ["html"]:  # a cluster of that name is reported by `report -- html`
+        from canaryfleet.commands import page
+
+        return page.run(given[1:])
     parser = arguments.parser(
         "report",
         "Read the cluster that this runs in, sign what was seen, and push it to a Git ref of its own.",
