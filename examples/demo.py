@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from canaryfleet import commits, kustomize, reconcile
+from canaryfleet import commits, kustomize, overview, past, reconcile, status
 from canaryfleet.engines.argo_rollouts.simulate import Behaviour
 from canaryfleet.files import Tree
 from canaryfleet.forges.local import Local
@@ -27,6 +27,7 @@ from canaryfleet.syntax import parse_stream
 HERE = Path(__file__).resolve().parent.parent
 DEMO = HERE / "demo"
 BARE, PEOPLE, CLONE = DEMO / "fleet.git", DEMO / "people", DEMO / "bot"
+PAGE = DEMO / "fleet.html"
 APP = "assistant"
 SPEC = f"specs/{APP}/canary.yaml"
 OLD, GOOD, BAD = "2.3.0", "2.4.0", "2.5.0"
@@ -114,15 +115,15 @@ def main() -> int:
     canaryfleet("lint")
     say(f"2. {OLD} is frozen as a release, and the bot deploys it for the first time (time goes faster here)")
     canaryfleet("render")
-    publish(f"Release {OLD}")
+    publish(f"Release {OLD}", BEGIN)
     git("clone", "--quiet", str(BARE), str(CLONE), at=DEMO)
     world = World()
     world.until_rest()
     say(f"3. {GOOD} is merged, and goes through the waves as a canary")
-    release(GOOD)
+    release(GOOD, world.now)
     world.until_rest()
     say(f"4. {BAD} has too many errors: its first wave stops it")
-    release(BAD)
+    release(BAD, world.now)
     world.until_rest()
     git("pull", "--quiet", "origin", "main")
     say("5. What Git says afterwards")
@@ -131,6 +132,8 @@ def main() -> int:
     say("6. The tree is exactly what canaryfleet writes, and real kustomize builds it the same")
     canaryfleet("render", "--check")
     build_all()
+    say("7. One page of all that: what runs where, why it stopped, what is next")
+    write_page(world)
     name = DEMO.name
     say(
         f"Look around: `git -C {name}/people log`, {name}/fleet.pulls; why: `canaryfleet explain 2 --root {name}/bot`"
@@ -171,18 +174,18 @@ def in_one_wave(text: str) -> str:
     return f"{head}waves:\n- {{name: all}}\noverrides:\n{overrides}"
 
 
-def release(after: str) -> None:
+def release(after: str, now: datetime) -> None:
     """What a developer does: edit the spec, render, merge."""
     git("pull", "--quiet", "origin", "main")
     respec(after)
     canaryfleet("render")
-    publish(f"Release {after}")
+    publish(f"Release {after}", now)
 
 
-def publish(subject: str) -> None:
-    """Commit everything on main."""
+def publish(subject: str, now: datetime) -> None:
+    """Commit everything on main, at the time of the demo."""
     git("add", "--all")
-    git("commit", "--quiet", "--message", subject)
+    git("commit", "--quiet", "--message", subject, now=now)
     git("push", "--quiet", "origin", "HEAD:main")
 
 
@@ -204,6 +207,16 @@ def build_all() -> None:
     print(f"{len(overlays)} overlays are the same in both")
 
 
+def write_page(world: World) -> None:
+    """What `canaryfleet report html` writes, of the demo's clusters at the demo's time."""
+    tree = Tree(PEOPLE)
+    plan = status.plan(tree)
+    found = plan._replace(past=past.read(tree, plan.apps, world.now).facts)
+    report = overview.read(found, tree, world.clusters, world.bot.timeout)
+    overview.write(str(PAGE), overview.written(report, as_json=False))
+    print(f"{PAGE.relative_to(HERE)} is written: open it in a browser")
+
+
 def say(text: str) -> None:
     """A heading."""
     print(f"\n== {text}", flush=True)
@@ -222,10 +235,12 @@ def canaryfleet(*arguments: str) -> None:
         raise SystemExit(code)
 
 
-def git(*arguments: str, at: Path = PEOPLE) -> str:
+def git(*arguments: str, at: Path = PEOPLE, now: datetime | None = None) -> str:
     """What git prints, run with an identity of its own, whatever the user's settings are."""
     who = ("-c", "user.name=ann", "-c", "user.email=ann@acme.example", "-c", "commit.gpgsign=false")
     kept = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    if now:
+        kept |= dict.fromkeys(("GIT_AUTHOR_DATE", "GIT_COMMITTER_DATE"), now.isoformat())
     words = ["git", *who, *arguments]
     return subprocess.run(words, cwd=at, check=True, capture_output=True, text=True, env=kept).stdout  # noqa: S603
 
