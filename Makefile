@@ -6,11 +6,12 @@ JOBS ?= auto
 
 E2E_JOBS ?= 16
 
-.PHONY: help setup demo test e2e editor lint schema golden bench fleet wrong lock clean
+.PHONY: help setup demo test page e2e editor lint schema golden bench fleet wrong lock clean
 
 help:
 	@echo "make demo   render an example fleet from nothing and show what was done"
 	@echo "make test   lint, types, layers and all tests"
+	@echo "make page   the page of a fleet in a real browser: console, axe, keyboard, screenshots (needs Chromium)"
 	@echo "make e2e    the same against real controllers, Istio, Envoy and Prometheus (needs Go and Prometheus)"
 	@echo "make editor what an author sees: the schemas in a real YAML language server (needs Node.js)"
 	@echo "make lint   only lint, types and layers"
@@ -38,7 +39,7 @@ test: lint
 lint: setup
 	$(BIN)/ruff check generator tests benchmarks examples
 	$(BIN)/mypy
-	MYPYPATH=tests/e2e:tests $(BIN)/mypy tests/e2e/*.py tests/e2e/rig tests/recordings.py tests/agreed.py
+	MYPYPATH=tests/e2e:tests $(BIN)/mypy tests/e2e/*.py tests/e2e/rig tests/recordings.py tests/agreed.py tests/chromium.py tests/pages.py
 	$(BIN)/lint-imports --no-cache
 
 schema: setup
@@ -52,6 +53,15 @@ bench: setup
 
 $(VENV)/.made-e2e: $(VENV)/.made requirements/e2e.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/e2e.txt
+	@touch $@
+
+# `make page RENEW=--renew` writes the screenshots anew.
+page: $(VENV)/.made-page
+	$(BIN)/python -m pytest -p no:cacheprovider tests/browser $(RENEW)
+
+# Without what the wheel itself depends on: only the axe-core in it is used.
+$(VENV)/.made-page: $(VENV)/.made requirements/page.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements/page.txt
 	@touch $@
 
 # All build on first use, about 20 minutes on two cores, and end what they started when they are interrupted.
@@ -75,6 +85,7 @@ fleet: $(VENV)/.made-e2e
 lock:
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --group dev pyproject.toml -o requirements/dev.txt
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate pyproject.toml -o requirements/run.txt
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-deps --group page -o requirements/page.txt
 	for group in e2e go; do uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --group $$group -o requirements/$$group.txt; done
 
 clean:

@@ -75,7 +75,7 @@ def _series(metric: tuple[str, str, str, float, float], number: int, *, bad: boo
     return Series(name=name, promote=promote, rollback=rollback, points=tuple(found), stable=tuple(stable))
 
 
-def cluster(number: int, kind: str | None, release: str | None = NEW, *, points: int = 24) -> ClusterReport:
+def cluster(number: int, kind: Any, release: str | None = NEW, *, points: int = 24) -> ClusterReport:
     """A cluster in a state; None: nothing is deployed."""
     name = cluster_name(number)
     if kind is None:

@@ -120,22 +120,22 @@ def _link(app: AppReport, number: int) -> Html:
 
 
 def _app(app: AppReport, number: int, report: Report) -> Html:
+    """An app is a landmark; what is inside has headings, or there would be more landmarks than a person can use."""
     asking = story.asking(app)
     return tag(
         "section",
         tag("div", tag("h2", app.app, id=f"app-{number}"), tag("p", _candidate(app), class_="muted"), class_="title"),
         _counts(app),
-        tag(
-            "div",
-            tag("section", tag("h3", "What is next", id=f"next-{number}"), story.next_(app), class_="card", aria_labelledby=f"next-{number}"),
-            tag("section", tag("h3", "Needs a person", id=f"asks-{number}"), asking, class_="card", aria_labelledby=f"asks-{number}") if asking else None,
-            class_="cards",
-        ),
+        tag("div", _card("What is next", story.next_(app)), _card("Needs a person", asking), class_="cards"),
         board.waves(app, report.at),
-        tag("section", tag("h3", "Decisions, from Git", id=f"past-{number}"), story.history(app), class_="card past", aria_labelledby=f"past-{number}"),
+        _card("Decisions, from Git", story.history(app), " past"),
         class_="app",
         aria_labelledby=f"app-{number}",
     )  # fmt: skip
+
+
+def _card(head: str, content: Html | None, more: str = "") -> Html | None:
+    return tag("div", tag("h3", head), content, class_=f"card{more}") if content else None
 
 
 def _candidate(app: AppReport) -> Html:

@@ -34,7 +34,7 @@ def _wave(app: AppReport, wave: WaveReport, turn: int, at: datetime) -> Html:
     width = next(name for least, name in WIDE if len(wave.clusters) > least or not least)
     order = sorted(wave.clusters, key=lambda item: ORDER.index(state(item.status)))
     return tag(
-        "section",
+        "div",
         tag(
             "h3",
             tag("span", str(turn), class_="number", aria_hidden="true") if known else None,
@@ -48,7 +48,6 @@ def _wave(app: AppReport, wave: WaveReport, turn: int, at: datetime) -> Html:
             "ul", (_tile(app, item, at) for item in order), class_="tiles", role="list", aria_labelledby=head
         ),
         class_=f"wave {width}",
-        aria_labelledby=head,
     )
 
 

@@ -60,6 +60,8 @@
     details.open = false;
     details.querySelector("summary").focus({ preventScroll: true });
   };
+  // A click, also one of a key, comes before it opens; whatever else opens it (a search in the page) is told afterwards.
+  document.addEventListener("click", (event) => event.target.closest("summary") && fill(event.target.closest("details")));
   document.addEventListener("toggle", (event) => event.target.open && fill(event.target), true);
   find.addEventListener("input", filter);
   addEventListener("hashchange", open);

@@ -212,7 +212,7 @@ def _table(caption: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> 
         ),
         class_="table",
         tabindex=0,
-        role="region",
+        role="group",
         aria_label=caption,
     )  # fmt: skip
 

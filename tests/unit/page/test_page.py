@@ -42,7 +42,7 @@ def test_whatever_is_referred_to_is_there(elements: list[Element]) -> None:
     ]
     linked = [(item.attributes.get("href") or "") for item in elements if "href" in item.attributes]
     assert {*referred, *(address.removeprefix("#") for address in linked)} <= ids
-    assert len(referred) > 10
+    assert len(referred) > 5
     assert all(address.startswith("#") for address in linked)
 
 
@@ -88,7 +88,7 @@ def test_there_is_a_landmark_for_everything_and_each_has_a_name(elements: list[E
         "header", "nav", "main", "footer",
     ]  # fmt: skip
     sections = [item for item in elements if item.name == "section"]
-    assert all(item.attributes.get("aria-labelledby") for item in sections)
+    assert [item.attributes.get("aria-labelledby") for item in sections] == ["app-1", "app-2"]
 
 
 def test_tables_have_captions_and_heads(elements: list[Element]) -> None:
