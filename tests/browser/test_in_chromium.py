@@ -178,7 +178,7 @@ def test_the_policy_stops_what_is_not_ours(opened: Any, fleet: str) -> None:
 # count. What a person sees at full size is for a person.
 
 CELL = 20
-MEAN, FAR, MOST = 2.5, 40, 0.02  # of 255: how much all may differ, and how many cells by how much
+MEAN, FAR, MOST = 2.0, 32, 0.01  # of 255: how much all may differ, and how many cells by how much
 FONT = """
 (() => { const sheet = new CSSStyleSheet(); sheet.replaceSync('* { font-family: "DejaVu Sans" !important }');
   document.adoptedStyleSheets = [sheet]; return document.fonts.ready.then(() => document.fonts.check('16px "DejaVu Sans"')); })()

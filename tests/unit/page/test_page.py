@@ -3,7 +3,7 @@
 import base64
 import hashlib
 import re
-from itertools import pairwise
+from itertools import combinations, pairwise
 from pathlib import Path
 
 import pytest
@@ -217,3 +217,11 @@ def test_both_schemes_name_the_same_colours() -> None:
     light, dark = _schemes().values()
     assert light.keys() == dark.keys()
     assert set(re.findall(r"var\(--([a-z-]+)", STYLE)) - {"tone", "back"} <= light.keys()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_no_two_states_look_alike(scheme: str) -> None:
+    colours = _schemes()[scheme]
+    parts = {state: [int(colours[state][at : at + 2], 16) for at in (1, 3, 5)] for state in STATES}
+    for one, other in combinations(STATES, 2):
+        assert sum(abs(a - b) for a, b in zip(parts[one], parts[other], strict=True)) > 60, (one, other)
