@@ -191,7 +191,13 @@ def _next(decision: Decision) -> Next:
 def _history(root: str, ground: situation.Ground, app: str) -> tuple[Happening, ...]:
     """The newest commits that say something about an app, newest first, in Git's own order."""
     merged = {item.commit: item for item in ground.halves[app].history}
-    paths = [f"{repo.OVERLAYS}/{app}/clusters", repo.promotion_path(app), repo.candidate_path(app)]
+    folder = f"{repo.OVERLAYS}/{app}"
+    paths = [
+        f"{folder}/clusters",
+        f"{folder}/{repo.DONE}",
+        repo.promotion_path(app),
+        repo.candidate_path(app),
+    ]
     logged = list(git.log(root, ground.commit, paths, below=ground.below, most=MOST))
     told = [item for item in logged if item.id in merged or not item.files.keys().isdisjoint(paths)]
     parents = [item.parents[1] for item in told if len(item.parents) == 2]

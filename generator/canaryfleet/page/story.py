@@ -157,6 +157,8 @@ def _what(item: Happening) -> Html:
     if item.candidate and not item.moves:
         return join((tag("b", version_of(item.candidate)), " is the candidate"))
     moved = some([move.cluster for move in item.moves])
+    if item.kind == "Done" and item.release:
+        return join((tag("b", version_of(item.release)), ": every wave of it is complete"))
     if item.kind == "Rollback":
         why = next((bar.why for bar in item.bars), "")
         left = sorted({version_of(move.from_) for move in item.moves if move.from_})

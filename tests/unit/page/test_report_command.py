@@ -66,6 +66,7 @@ def test_the_page_says_what_failed_and_what_is_next(run: Run, tmp_path: Path) ->
     past = with_class(elements, "history")[0].text
     assert "Start 2.0.0 to wave first: one" in past
     assert "Released 2.0.0 is the candidate" in past
+    assert "Done 1.0.0: every wave of it is complete" in past
     assert "ann@acme.example" not in target.read_text()
 
 
