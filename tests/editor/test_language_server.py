@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from server import Server
+from server import PROGRAM, Server
 
 from canaryfleet.syntax import load
 
@@ -25,6 +25,7 @@ REST = "workload: {image: x}\nwaves: [{name: all}]\n"
 def server() -> Iterator[Server]:
     """One server for all tests."""
     assert shutil.which("node"), "the YAML language server needs node"
+    assert PROGRAM.exists(), "`make editor` installs the language server"
     made = Server(ROOT)
     yield made
     made.close()
