@@ -12,8 +12,9 @@ from canaryfleet.freeze import Frozen
 from canaryfleet.generated import load
 from canaryfleet.git import blob_id
 from canaryfleet.models.release import Release
-from canaryfleet.render import Known, Waiting, candidate, differs, resting, stale
+from canaryfleet.render import Known, Waiting, candidate, resting, stale
 from canaryfleet.repo import OVERLAYS, App, Committed
+from canaryfleet.stale import differs
 
 Merged = Mapping[str, list[tuple[str, str]]]
 RESTORE = "restore it from Git: a release never changes"

@@ -23,8 +23,8 @@ from canaryfleet.models.base import API_VERSION, Metadata
 from canaryfleet.models.decision import Decision, Move
 from canaryfleet.models.release import Done, Release
 from canaryfleet.overlay import Pointer
-from canaryfleet.render import present_live
 from canaryfleet.repo import Committed
+from canaryfleet.stale import present_live
 
 CANT = "CF184"
 _DONE_HEAD = "Made by canaryfleet: the message of the commit that wrote this records what proved the release."

@@ -4,15 +4,14 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from canaryfleet import metrics, parameters, sequential
-from canaryfleet.digest import ID_LENGTH, digest, sha256
+from canaryfleet import metrics, sequential
+from canaryfleet.digest import ID_LENGTH, sha256
 from canaryfleet.emit import Unwritable, emit, emit_all
-from canaryfleet.engines import argo_rollouts
-from canaryfleet.engines.argo_rollouts import Identity, Rendered, held
+from canaryfleet.engines.argo_rollouts import held, rollout
+from canaryfleet.engines.argo_rollouts.rollout import Identity, Rendered
 from canaryfleet.errors import Issue
-from canaryfleet.live import frozen_part
+from canaryfleet.inputs import Inputs, release_digest
 from canaryfleet.models.base import API_VERSION
-from canaryfleet.models.fleet import Metrics
 from canaryfleet.models.release import (
     LiveShape,
     Release,
@@ -21,10 +20,9 @@ from canaryfleet.models.release import (
     ReleaseMetric,
     ReleaseWave,
 )
-from canaryfleet.resolve import Inputs, Plan, resolve
+from canaryfleet.resolve import Plan, resolve
 from canaryfleet.routing import istio
 from canaryfleet.routing.istio import Routing
-from canaryfleet.workload.base import frozen_base
 from canaryfleet.workload.objects import Bounds, Object
 from canaryfleet.workload.pod import Pod
 
@@ -64,9 +62,7 @@ def _frozen(plan: Plan) -> Frozen:
     full = release_digest(plan.inputs)
     identity = Identity(f"{spec.version}-{full[:ID_LENGTH]}", workload.digest)
     routing = istio.render(spec, workload)
-    rendered = argo_rollouts.render(
-        spec, workload, routing, plan.pods.base, plan.measures, identity, plan.requests
-    )
+    rendered = rollout.render(spec, workload, routing, plan.pods.base, plan.measures, identity, plan.requests)
     variants = {
         made.digest: made for made in plan.pods.by_cluster.values() if made.digest != plan.pods.base.digest
     }
@@ -78,34 +74,6 @@ def _frozen(plan: Plan) -> Frozen:
     for name, data in _config_files(workload.config):
         written[f"config/{name}"] = data
     return Frozen(release, written, workload.bounds)
-
-
-def release_digest(inputs: Inputs) -> str:
-    """Digest of the inputs: the spec without what is live, the built base, the files' content."""
-    base = None if inputs.base is None else frozen_base(inputs.spec, inputs.base)
-    files = {path: sha256(data) for path, data in inputs.files.items()}
-    blue = inputs.spec.exposure.blueGreen
-    # which hosts is live, but whether there are any decides over a VirtualService
-    preview = {"preview": True} if blue and blue.previewHosts else {}
-    spec = frozen_part(inputs.data)
-    spec["workload"] = _in_order(spec["workload"])
-    spec |= {"overrides": [_in_order(item) for item in spec["overrides"]]} if "overrides" in spec else {}
-    return digest({"spec": spec, "base": base, "files": files} | preview | _asked(inputs))
-
-
-def _asked(inputs: Inputs) -> dict[str, Any]:
-    """What of the fleet's settings stands in the queries of a release; a fleet that says nothing adds nothing."""
-    said, unsaid = inputs.fleet.metrics, Metrics()
-    if not any(parameters.asks_prometheus(metric) for metric in inputs.spec.analysis.metrics):
-        return {}
-    labels = {"labels": said.labels} if said.labels != unsaid.labels else {}
-    selector = {"selector": said.selector} if said.selector != unsaid.selector else {}
-    return {"metrics": labels | selector} if labels or selector else {}
-
-
-def _in_order(part: Mapping[str, Any]) -> dict[str, Any]:
-    """With the order of variables and ports, which reaches the pods: a digest does not see that of keys."""
-    return {key: [*value.items()] if key in ("env", "ports") else value for key, value in part.items()}
 
 
 def _release_files(

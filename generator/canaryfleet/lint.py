@@ -9,11 +9,11 @@ from canaryfleet.emit import Unwritable
 from canaryfleet.engines.argo_rollouts.validate import validate
 from canaryfleet.errors import ERROR, Finding, Issue, Problems
 from canaryfleet.freeze import Frozen, freeze
+from canaryfleet.inputs import Inputs
 from canaryfleet.live import Settings, resolve
 from canaryfleet.manifests import Builder, Object, immutable, sort_key
 from canaryfleet.models.release import Release
 from canaryfleet.repo import OVERLAYS, Repository, Spec, overlay_path
-from canaryfleet.resolve import Inputs
 
 # Where in the spec a violation of a generated object most likely comes from.
 SOURCES: dict[str, tuple[str, ...]] = {

@@ -114,11 +114,11 @@ def cluster_names(tree: Tree) -> list[str]:
 def apps_with_specs(tree: Tree, apps: Iterable[str] = ()) -> list[str]:
     """These apps, or all that have a folder for a spec. Raises `Problems` CF015 for one that has none."""
     known = _visible(tree.list(SPECS))
-    wanted = list(apps)
-    for app in wanted:
+    asked = list(apps)
+    for app in asked:
         if app not in known:
             raise problem(Place(SPECS), "CF015", f"there is no app {app}", nearest(app, known))
-    return wanted or known
+    return asked or known
 
 
 def read_clusters(tree: Tree, findings: list[Finding]) -> dict[str, Cluster]:
@@ -155,7 +155,7 @@ def read_clusters(tree: Tree, findings: list[Finding]) -> dict[str, Cluster]:
     return clusters
 
 
-def _spec(tree: Tree, app: str, tools: dict[str, str]) -> Spec:
+def _spec(tree: Tree, app: str, tools: dict[str, str], *, built: bool = True) -> Spec:
     path = join(SPECS, app, "canary.yaml")
     if not tree.exists(path):
         raise problem(
@@ -178,7 +178,9 @@ def _spec(tree: Tree, app: str, tools: dict[str, str]) -> Spec:
         )
     files = _named_files(tree, app, model, document, findings)
     base = (
-        _collect(findings, lambda: _base(tree, app, model, document, tools)) if model.workload.base else None
+        _collect(findings, lambda: _base(tree, app, model, document, tools))
+        if model.workload.base and built
+        else None
     )
     if findings:
         raise Problems(findings)
@@ -438,6 +440,11 @@ def _pointless(path: str) -> Finding:
 def spec(tree: Tree, app: str) -> Spec:
     """The app's spec with everything that it names. Raises Problems."""
     return _spec(tree, app, {})
+
+
+def unbuilt(tree: Tree, app: str) -> Spec:
+    """The same without its base, which kustomize would have to build. Raises Problems."""
+    return _spec(tree, app, {}, built=False)
 
 
 def policy_of(tree: Tree, app: str) -> Canary:

@@ -5,14 +5,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from canaryfleet import metrics, stores, waves
-from canaryfleet.engines import argo_rollouts
+from canaryfleet.engines.argo_rollouts import rollout
 from canaryfleet.engines.argo_rollouts.validate import malformed
 from canaryfleet.errors import WARNING, Issue
+from canaryfleet.inputs import Inputs
 from canaryfleet.live import Live, Settings, unresolved
 from canaryfleet.live import resolve as resolve_live
 from canaryfleet.models.canary import Canary
-from canaryfleet.models.cluster import Cluster
-from canaryfleet.models.fleet import Fleet
 from canaryfleet.nearest import nearest
 from canaryfleet.quantity import duration, percent
 from canaryfleet.routing import istio
@@ -28,18 +27,6 @@ GATEWAY = re.compile(rf"({_LABEL}/)?{_LABEL}(\.{_LABEL})*".replace("A-Z", ""))
 ADDRESS = re.compile(r"https?://[!-z|~]+")  # printable, and no {{ for the controller to fill in
 LONGEST_HOST = 253
 OUTSIDE = frozenset({"LoadBalancer", "NodePort"})
-
-
-class Inputs(NamedTuple):
-    """All that a release is made of. `data`: the spec as it was read; `files`: by path as written."""
-
-    spec: Canary
-    data: dict[str, Any]
-    base: Sequence[Object] | None
-    files: Mapping[str, bytes]
-    fleet: Fleet
-    clusters: Mapping[str, Cluster]
-    tools: Mapping[str, str]
 
 
 class Pods(NamedTuple):
@@ -76,7 +63,7 @@ def resolve(inputs: Inputs) -> Resolved:
         *_wave_issues(inputs, members),
         *_window_issues(spec),
         *_scaler_issues(spec),
-        *argo_rollouts.check(spec),
+        *rollout.check(spec),
     ]
     refused = list(_malformed(inputs))
     if refused:

@@ -8,13 +8,13 @@ from canaryfleet import lint, live, overlay
 from canaryfleet.decode import decode
 from canaryfleet.emit import emit
 from canaryfleet.freeze import Frozen, freeze
+from canaryfleet.inputs import Inputs
 from canaryfleet.live import Live, Settings
 from canaryfleet.manifests import Builder, Object
 from canaryfleet.models.canary import Canary
 from canaryfleet.models.cluster import Cluster
 from canaryfleet.models.fleet import Fleet
 from canaryfleet.repo import OVERLAYS, Repository, Spec, overlay_path
-from canaryfleet.resolve import Inputs
 from canaryfleet.syntax import parse, parse_stream
 
 Data = dict[str, Any]

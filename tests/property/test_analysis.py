@@ -11,8 +11,7 @@ from generated import Data, Generated, objects
 from hypothesis import given
 from strategies import projects
 
-from canaryfleet.engines.argo_rollouts import held
-from canaryfleet.engines.argo_rollouts.analysis import WINDOW
+from canaryfleet.engines.argo_rollouts import WINDOW, held
 from promql import selectors
 from support import PROPERTY
 

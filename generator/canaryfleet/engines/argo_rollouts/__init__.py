@@ -1,9 +1,8 @@
-"""Argo Rollouts: rollout.py makes the Rollout, analysis.py its analyses, validate/ judges the result;
-observe.py reads what the controller did, reduce.py what of it may be recorded.
+"""Argo Rollouts: rollout.py makes the Rollout, analysis.py its analyses, validate/ judges the result; course.py reads
+how a release goes through a cluster; observe.py reads what the controller did, reduce.py what of it may be recorded.
 
-validate/ is a third of it all, and whoever only reads a status needs none: it is imported by its name.
+Each is imported by its name: whoever reads a status or a plan needs neither the renderer nor validate/.
 """
 
-from canaryfleet.engines.argo_rollouts.rollout import Identity, Rendered, check, render
-
-__all__ = ["Identity", "Rendered", "check", "render"]
+WINDOW = "window"  # the argument of an analysis that says how far back it looks
+ENDLESS = 1_000_000_000  # inconclusive measurements of a metric that has no end

@@ -16,6 +16,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 from canaryfleet.digest import short
+from canaryfleet.engines.argo_rollouts import ENDLESS, WINDOW
 from canaryfleet.metrics import BACKGROUND, BAKE, PREVIEW, SELF_JUDGING, STEPS, Measure
 from canaryfleet.models.canary import Analysis, Wave
 from canaryfleet.models.release import GUARD, TWIN
@@ -26,10 +27,9 @@ from canaryfleet.workload.objects import APP_LABEL, MANAGED_BY, Object
 
 # The order matters: overlays patch the first two (live), variants the third (frozen), by index.
 ADDRESS, CLUSTER, REVISION = "prometheus-address", "cluster", "revision"
-WINDOW, CANARY_HASH, STABLE_HASH = "window", "canary-hash", "stable-hash"
+CANARY_HASH, STABLE_HASH = "canary-hash", "stable-hash"
 GIVEN = "{{args.window}}"  # as the Rollout gives it
 UNSET = "http://set.by.the.overlay.invalid"
-ENDLESS = 1_000_000_000  # inconclusive measurements of a metric that has no end
 RETENTION = 100
 TWIN_TIMEOUT = 10  # seconds
 BAKE_MEASUREMENTS = 48

@@ -13,7 +13,7 @@ from msgspec import ValidationError, convert, to_builtins
 from msgspec.structs import replace
 
 from canaryfleet.digest import stamp
-from canaryfleet.engines.argo_rollouts import held, shapes
+from canaryfleet.engines.argo_rollouts import WINDOW, held, shapes
 from canaryfleet.engines.argo_rollouts.analysis import (
     ADDRESS,
     CANARY_HASH,
@@ -21,7 +21,6 @@ from canaryfleet.engines.argo_rollouts.analysis import (
     RETENTION,
     REVISION,
     STABLE_HASH,
-    WINDOW,
     exactly,
 )
 from canaryfleet.engines.argo_rollouts.rollout import RELEASE_LABEL

@@ -16,8 +16,8 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from canaryfleet.engines.argo_rollouts import held
-from canaryfleet.engines.argo_rollouts.analysis import WINDOW, Template, arguments, bake, template
+from canaryfleet.engines.argo_rollouts import WINDOW, held
+from canaryfleet.engines.argo_rollouts.analysis import Template, arguments, bake, template
 from canaryfleet.errors import Issue
 from canaryfleet.metrics import BACKGROUND, BAKE, PREVIEW, STEPS, Measure
 from canaryfleet.models.canary import Canary, Match, Step, Wave
