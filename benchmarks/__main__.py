@@ -109,6 +109,7 @@ def measure(folder: Path, scale: Scale) -> Report:
     # Processes first: the kernel counts this one's memory as theirs, and it is still small.
     checks = _checks(fleets, scale, environment)
     starts = _starts(largest, scale, environment)
+    plans = _plans(scale, environment)
     statuses = _statuses(folder / "status", largest, scale, environment)
     read = clusters.measure(scale.sizes[-1], scale.rounds, folder, environment)
     pairs = overlays.measure(largest, scale.pairs)
@@ -119,6 +120,12 @@ def measure(folder: Path, scale: Scale) -> Report:
             *_check_figures(checks, scale),
             *_overlay_figures(pairs),
             *_start_figures(starts),
+            Figure(
+                "process: canaryfleet plan, example fleet",
+                plans[PLAN].seconds * 1e3,
+                plans[PLAN].cpu * 1e3,
+                plans[PLAN].memory,
+            ),
             Figure(
                 f"process: reading {scale.sizes[-1]} clusters over HTTPS, 75 KB each",
                 read.all.seconds * 1e3,
@@ -148,6 +155,7 @@ def measure(folder: Path, scale: Scale) -> Report:
             ),
             Claim(f"render --check, {_named(scale, -1)}, seconds", checks[scale.sizes[-1]].seconds, 2),
             Claim(f"render --check, {_named(scale, -1)}, MB", checks[scale.sizes[-1]].memory, 300),
+            Claim("plan of the example fleet, seconds beyond the bare interpreter", _beyond(plans), 0.1),
             Claim(f"status of {scale.sizes[-1]} clusters, seconds", statuses[SOURCE].seconds, 3),
             Claim(f"status of {scale.sizes[-1]} clusters, MB", _most(statuses), 200),
             Claim("CPU time of one more cluster, upper half to lower half", _growth(checks, scale), 1.3),
@@ -214,6 +222,26 @@ def _starts(root: Path, scale: Scale, environment: Mapping[str, str]) -> dict[st
     }
     paired(1, calls)
     return paired(scale.rounds, calls)
+
+
+BARE, PLAN = "the bare interpreter", "plan of the example fleet"
+
+
+def _plans(scale: Scale, environment: Mapping[str, str]) -> dict[str, Series]:
+    """`plan` of this repository, which is the example fleet, and the bare interpreter, in pairs."""
+    root = Path(__file__).parent.parent
+    calls = {
+        BARE: lambda: process((sys.executable, "-c", "pass"), root, environment),
+        PLAN: lambda: _python(("canaryfleet", "plan"), root, environment),
+    }
+    paired(1, calls)
+    return paired(scale.rounds, calls)
+
+
+def _beyond(plans: Mapping[str, Series]) -> float:
+    """What `plan` takes longer than the bare interpreter right before it."""
+    pairs = zip(plans[PLAN].runs, plans[BARE].runs, strict=True)
+    return median(one.seconds - bare.seconds for one, bare in pairs)
 
 
 def _begun(folder: Path, scale: Scale, environment: Mapping[str, str]) -> dict[int, Path]:

@@ -30,6 +30,8 @@ COMMANDS: dict[str, Command] = {
     "pin": Command("write the digests of images, as their registries say them", "pin"),
     "lint": Command("say everything that is wrong with specs and clusters", "lint"),
     "render": Command("freeze releases and refresh overlays; --check proves the tree", "render"),
+    "plan": Command("say how a release would go, by wave, and what goes outside of the canary", "plan"),
+    "forecast": Command("say how far a fault would get before a release is stopped", "forecast"),
     "point": Command("point the next clusters of a wave at a release", "point"),
     "build": Command("print the final objects of an app on a cluster", "build"),
     "status": Command("say what runs where, by wave, and what is true of it", "status"),
@@ -140,4 +142,6 @@ def run() -> None:
     import gc
 
     gc.disable()
-    sys.exit(main())
+    code = main()
+    gc.freeze()  # nor when the interpreter ends
+    sys.exit(code)

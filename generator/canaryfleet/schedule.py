@@ -44,6 +44,20 @@ def is_open(windows: Sequence[Window], now: datetime) -> bool:
     return not windows or any(_open(window, now) for window in windows)
 
 
+def openings(windows: Sequence[Window], since: datetime) -> list[datetime]:
+    """When one of the windows opens within the eight days after an instant, in order: a week has all of them."""
+    found = []
+    for window in windows:
+        zone, days = _zone(window.timezone), _days(window.days)
+        today = since.astimezone(zone).date()
+        for later in range(9):
+            day = today + timedelta(days=later)
+            opens = datetime.combine(day, time.fromisoformat(window.from_), zone).astimezone(UTC)
+            if day.weekday() in days and opens > since:
+                found.append(opens)
+    return sorted(found)
+
+
 def _open(window: Window, now: datetime) -> bool:
     local = now.astimezone(_zone(window.timezone))
     begin, end = _clock(window.from_), _clock(window.to)

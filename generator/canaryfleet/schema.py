@@ -8,8 +8,10 @@ from canaryfleet.models.base import Choice, Model
 from canaryfleet.models.canary import Canary
 from canaryfleet.models.cluster import Cluster
 from canaryfleet.models.fleet import Fleet
+from canaryfleet.models.forecast import Forecast
 from canaryfleet.models.observation import Snapshot
 from canaryfleet.models.pinned import Pinned
+from canaryfleet.models.plan import Plan
 from canaryfleet.models.preset import PresetDetails, PresetList
 from canaryfleet.models.promotion import Promotion
 from canaryfleet.models.release import Candidate, Done, Release
@@ -30,6 +32,8 @@ FILES: dict[str, type[Model]] = {
     "report": Report,
     "presets": PresetList,
     "preset": PresetDetails,
+    "plan": Plan,
+    "forecast": Forecast,
     "started": Started,
     "pinned": Pinned,
 }

@@ -16,20 +16,23 @@ from canaryfleet.quantity import Scalar, kubernetes_quantity
 Object = dict[str, Any]
 PODS = "pods"  # a resource of nodes of which each pod takes one
 KEDA_MOST = 100  # maxReplicaCount of a ScaledObject that names none
-_LIVE = re.compile(rb"^      path: /spec/(replicas|maxReplicas)\n      value: ([0-9]{1,9})$", re.MULTILINE)
+_LIVE = re.compile(
+    rb"^      path: /spec/(replicas|minReplicas|maxReplicas)\n      value: ([0-9]{1,9})$", re.MULTILINE
+)
 
 
 class Scale(NamedTuple):
-    """How many pods there are: without an autoscaler, and at most with one. None: it is not said."""
+    """How many pods there are: without an autoscaler, and at most and at least with one. None: it is not said."""
 
     replicas: int | None = None
     most: int | None = None
+    fewest: int | None = None
 
 
 def scale(overlay: bytes) -> Scale:
     """What an overlay's live settings say, without reading it as YAML."""
     found = {name: int(count) for name, count in _LIVE.findall(overlay)}
-    return Scale(found.get(b"replicas"), found.get(b"maxReplicas"))
+    return Scale(found.get(b"replicas"), found.get(b"maxReplicas"), found.get(b"minReplicas"))
 
 
 def takes(

@@ -152,3 +152,37 @@ def test_completion_of_names_imports_neither_models_nor_yaml() -> None:
         "cli", "commands", "commands.arguments", "commands.complete", "commands.status", "commands.outcome", "errors",
     }  # fmt: skip
     assert not foreign(modules)
+
+
+PLAN = {
+    "cli", "commands", "commands.arguments", "commands.outcome", "commands.plan", "dangling", "decode",
+    "digest", "emit", "engines", "engines.argo_rollouts", "engines.argo_rollouts.course", "errors",
+    "files", "generated", "git", "inputs", "live", "manifests", "models", "models.base",
+    "models.canary", "models.cluster", "models.decision", "models.fleet", "models.observation",
+    "models.plan", "models.promotion", "models.release", "nearest", "outlook", "output", "overlay",
+    "plan", "pointing", "proposal", "quantity", "repo", "schedule", "stale", "syntax", "takes",
+    "variables", "waves", "workload", "workload.base", "workload.config", "workload.image",
+    "workload.objects", "workload.pod",
+}  # fmt: skip
+
+
+def test_plan_imports_exactly_what_it_needs() -> None:
+    modules = imported("plan")
+    assert ours(modules) == PLAN
+    assert foreign(modules) <= {"msgspec", "yaml", "typing_extensions", "cython_runtime"}
+
+
+def test_forecast_imports_neither_git_history_nor_sources() -> None:
+    modules = imported("forecast", "mcp-tools", "--runs", "1")
+    assert not {
+        "check",
+        "freeze",
+        "kustomize",
+        "lint",
+        "past",
+        "render",
+        "schema",
+        "situation",
+        "status",
+    } & ours(modules)
+    assert foreign(modules) <= {"msgspec", "yaml", "typing_extensions", "cython_runtime"}
