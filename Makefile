@@ -6,7 +6,7 @@ JOBS ?= auto
 
 E2E_JOBS ?= 16
 
-.PHONY: help setup demo test page e2e editor lint schema golden bench fleet wrong lock clean
+.PHONY: help setup demo test page e2e editor lint schema codes golden bench fleet wrong lock clean
 
 help:
 	@echo "make demo   render an example fleet from nothing and show what was done"
@@ -16,6 +16,7 @@ help:
 	@echo "make editor what an author sees: the schemas in a real YAML language server (needs Node.js)"
 	@echo "make lint   only lint, types and layers"
 	@echo "make schema renew the JSON Schemas"
+	@echo "make codes  renew docs/codes.md from generator/canaryfleet/codes"
 	@echo "make golden renew the golden trees of the tests (read the difference!)"
 	@echo "make bench  the measured claims"
 	@echo "make wrong  what make e2e has to find: five wrong renders, each with the test that must fail because of it"
@@ -44,6 +45,9 @@ lint: setup
 
 schema: setup
 	$(BIN)/canaryfleet schema
+
+codes: setup
+	$(BIN)/python -c "from canaryfleet import codes; print(codes.page(), end='')" > docs/codes.md
 
 golden: setup
 	$(BIN)/python -m pytest -q tests/golden --renew

@@ -28,7 +28,7 @@ class Command(NamedTuple):
 COMMANDS: dict[str, Command] = {
     "init": Command("make a new GitOps repository, or a new app in one", "init"),
     "pin": Command("write the digests of images, as their registries say them", "pin"),
-    "lint": Command("say everything that is wrong with specs and clusters", "lint"),
+    "lint": Command("say what is wrong with specs and clusters, and what is dangerous", "lint"),
     "render": Command("freeze releases and refresh overlays; --check proves the tree", "render"),
     "plan": Command("say how a release would go, by wave, and what goes outside of the canary", "plan"),
     "forecast": Command("say how far a fault would get before a release is stopped", "forecast"),
@@ -45,7 +45,7 @@ COMMANDS: dict[str, Command] = {
     "bar": Command("bar a release and its workload", "overrule", "bar"),
     "unbar": Command("lift what bars a release", "overrule", "unbar"),
     "excuse": Command("let nobody wait for a cluster", "overrule", "excuse"),
-    "explain": Command("decide a recorded decision again, and say what would change it", "explain"),
+    "explain": Command("decide a recorded decision again; or say what a code means", "explain"),
     "cmp": Command("answer Argo CD as its config-management plugin", "cmp"),
     "serve": Command("answer Argo CD's ApplicationSet plugin generator", "serve"),
     "presets": Command("list the ready metrics; `presets show NAME` explains one", "presets"),

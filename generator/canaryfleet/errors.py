@@ -36,7 +36,7 @@ class Place(NamedTuple):
 
 
 class Finding(NamedTuple):
-    """One thing that is wrong: `code` is stable (codes.py explains each), `remedy` says what to do."""
+    """One thing that is wrong: `code` is stable (codes/ explains each), `remedy` says what to do."""
 
     place: Place
     code: str

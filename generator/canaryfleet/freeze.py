@@ -42,6 +42,7 @@ class Outcome(NamedTuple):
 
     frozen: Frozen | None
     issues: tuple[Issue, ...]
+    plan: Plan | None = None
 
 
 def freeze(inputs: Inputs) -> Outcome:
@@ -50,7 +51,7 @@ def freeze(inputs: Inputs) -> Outcome:
     if found.plan is None:
         return Outcome(None, found.issues)
     try:
-        return Outcome(_frozen(found.plan), found.issues)
+        return Outcome(_frozen(found.plan), found.issues, found.plan)
     except Unwritable as error:
         at = ("workload", "base") if inputs.base is not None else ()
         remedy = "remove it from the spec, its files or its base"

@@ -1,10 +1,12 @@
 """All that is wrong with a repository, before anything is written: each finding with its place."""
 
-from collections.abc import Container, Iterable, Iterator, Mapping
+from collections.abc import Collection, Container, Iterable, Iterator, Mapping
+from datetime import datetime
 from posixpath import join
+from types import MappingProxyType
 from typing import NamedTuple
 
-from canaryfleet import overlay
+from canaryfleet import overlay, silence
 from canaryfleet.emit import Unwritable
 from canaryfleet.engines.argo_rollouts.validate import validate
 from canaryfleet.errors import ERROR, Finding, Issue, Problems
@@ -14,6 +16,8 @@ from canaryfleet.live import Settings, resolve
 from canaryfleet.manifests import Builder, Object, immutable, sort_key
 from canaryfleet.models.release import Release
 from canaryfleet.repo import OVERLAYS, Repository, Spec, overlay_path
+from canaryfleet.resolve import Plan
+from canaryfleet.silence import Heard
 
 # Where in the spec a violation of a generated object most likely comes from.
 SOURCES: dict[str, tuple[str, ...]] = {
@@ -30,12 +34,17 @@ class Checked(NamedTuple):
 
     frozen: dict[str, Frozen]
     findings: list[Finding]
+    plans: Mapping[str, Plan] = MappingProxyType({})
+    silenced: Mapping[str, frozenset[str]] = MappingProxyType({})
+    """Codes of which a spec ignored a warning, by app."""
 
 
 def check(repository: Repository, previous: Mapping[str, Release]) -> Checked:
     """Freeze every spec in memory and judge the result. `previous`: a release of each app that runs."""
     frozen: dict[str, Frozen] = {}
     findings: list[Finding] = []
+    plans: dict[str, Plan] = {}
+    silenced: dict[str, frozenset[str]] = {}
     owners: dict[tuple[str, ...], str] = {}
     for app, spec in repository.specs.items():
         outcome = freeze(inputs(repository, spec))
@@ -46,8 +55,52 @@ def check(repository: Repository, previous: Mapping[str, Release]) -> Checked:
             issues += violations(spec, samples)
             issues += _shared(app, samples, owners)
             frozen[app] = outcome.frozen
-        findings += (located(spec, issue) for issue in issues)
-    return Checked(frozen, findings)
+        if outcome.plan is not None:
+            plans[app] = outcome.plan
+        heard = _heard(spec, issues)
+        silenced[app] = heard.silenced
+        findings += (located(spec, issue) for issue in heard.issues)
+    return Checked(frozen, findings, plans, silenced)
+
+
+def _heard(spec: Spec, issues: list[Issue]) -> Heard:
+    """What the spec does not ignore, and what is wrong with that it ignores."""
+    if not spec.model.lint.ignore:
+        return Heard(issues, frozenset())
+    heard = silence.hear(spec.model, issues)
+    return heard._replace(issues=[*heard.issues, *silence.impossible(spec.model)])
+
+
+class Advised(NamedTuple):
+    """Warnings of what is legal and dangerous, and by app what the specs ignored of all warnings."""
+
+    findings: list[Finding]
+    silenced: Mapping[str, frozenset[str]]
+
+
+def advise(
+    repository: Repository, checked: Checked, pointed: Collection[str], now: datetime, *, all_apps: bool
+) -> Advised:
+    """Judge the specs in which nothing is wrong.
+
+    `pointed`: apps of which every cluster is pointed at the release that the spec resolves to; `all_apps`: whether
+    `repository` has all there are, so that sums over them are sums.
+    """
+    from canaryfleet import advice
+
+    apps = {
+        app: advice.App(checked.plans[app], frozen.release, app in pointed)
+        for app, frozen in checked.frozen.items()
+    }
+    findings: list[Finding] = []
+    silenced = dict(checked.silenced)
+    for app, issues in advice.advise(apps, now).items():
+        spec = repository.specs[app]
+        heard = silence.hear(spec.model, issues)
+        silenced[app] = checked.silenced.get(app, frozenset()) | heard.silenced
+        useless = silence.useless(spec.model, silenced[app], all_apps=all_apps)
+        findings += (located(spec, issue) for issue in (*heard.issues, *useless))
+    return Advised(findings, silenced)
 
 
 def inputs(repository: Repository, spec: Spec) -> Inputs:

@@ -16,6 +16,7 @@ from canaryfleet.workload.objects import HPA, Bounds
 
 LIVE_FIELDS: tuple[tuple[str, ...], ...] = (
     ("lifecycle",),
+    ("lint",),
     ("onNewRelease",),
     ("rollback", "automatic"),
     ("rollback", "notify"),

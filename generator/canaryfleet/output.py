@@ -2,17 +2,23 @@
 
 import json
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from typing import Any, TextIO
 
 from canaryfleet.errors import ERROR, Finding
 
 
-def findings_text(findings: Iterable[Finding], stream: TextIO) -> None:
-    """One finding a line, errors and warnings in the order of their places, and a count."""
+def findings_text(
+    findings: Iterable[Finding], stream: TextIO, left_out: Container[Finding] = frozenset()
+) -> None:
+    """One finding a line, errors and warnings in the order of their places, and a count of all.
+
+    `left_out`: those that are shown elsewhere.
+    """
     shown = sorted(findings)
     for finding in shown:
-        print(finding, file=stream)
+        if finding not in left_out:
+            print(finding, file=stream)
     errors = sum(finding.severity == ERROR for finding in shown)
     if shown:
         print(f"{_count(errors, 'error')}, {_count(len(shown) - errors, 'warning')}", file=stream)

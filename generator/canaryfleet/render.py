@@ -29,6 +29,8 @@ class Known(NamedTuple):
     """Blob id by path on the default branch; None without Git: then every release counts as frozen."""
     running: Mapping[str, Release]
     """A release of each app that some cluster points at."""
+    checked: lint.Checked
+    """What judging the specs brought to light, besides `frozen` and `findings`."""
 
 
 class Waiting(NamedTuple):
@@ -66,9 +68,8 @@ def know(tree: Tree, apps: Iterable[str] = ()) -> Known:
         if release is not None:
             previous[app] = release
     checked = lint.check(reading.repository, previous)
-    return Known(
-        tree, reading.repository, checked.frozen, [*reading.findings, *checked.findings], merged, previous
-    )
+    findings = [*reading.findings, *checked.findings]
+    return Known(tree, reading.repository, checked.frozen, findings, merged, previous, checked)
 
 
 def _immutable(tree: Tree, repository: Repository) -> list[str]:
@@ -171,6 +172,17 @@ def _superseded(known: Known, app: App, release: str) -> set[str]:
         if name not in kept_config and join(path, "kustomization.yaml") not in known.merged:
             gone |= set(known.tree.walk(path))
     return gone
+
+
+def everywhere(known: Known) -> set[str]:
+    """Apps of which every cluster points at the release that the spec resolves to: it starts no more."""
+    found = set()
+    for app, frozen in known.frozen.items():
+        pointers = (overlay.pointer(item.data) for item in repo.overlays(known.tree, app).values())
+        having = [pointer.release == frozen.release.id for pointer in pointers if pointer is not None]
+        if all(having) and len(having) >= len(frozen.release.clusters):
+            found.add(app)
+    return found
 
 
 # Live settings

@@ -1,6 +1,6 @@
 """Windows, freezes and terms: what is open at an instant, with time zones and daylight saving."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, time, timedelta
 from functools import cache
 from zoneinfo import ZoneInfo
@@ -67,6 +67,24 @@ def _open(window: Window, now: datetime) -> bool:
         return local.weekday() in days and begin <= moment < end
     yesterday = (local.weekday() - 1) % 7
     return (local.weekday() in days and moment >= begin) or (yesterday in days and moment < end)
+
+
+def length(window: Window) -> timedelta:
+    """How long a window is open by the clock; a day or less."""
+    begin, end = _clock(window.from_), _clock(window.to)
+    return end - begin if begin <= end else end - begin + timedelta(days=1)
+
+
+def opens(windows: Sequence[Window], after: datetime, before: datetime) -> Iterator[datetime]:
+    """Instants at which windows open, one or more for each day between two times."""
+    for window in windows:
+        zone, days = _zone(window.timezone), _days(window.days)
+        day = after.astimezone(zone).date()
+        while day <= before.astimezone(zone).date():
+            at = datetime.combine(day, time(), zone) + _clock(window.from_)
+            if day.weekday() in days and after <= at <= before:
+                yield at.astimezone(UTC)
+            day += timedelta(days=1)
 
 
 @cache

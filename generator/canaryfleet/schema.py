@@ -7,6 +7,7 @@ from typing import Any
 from canaryfleet.models.base import Choice, Model
 from canaryfleet.models.canary import Canary
 from canaryfleet.models.cluster import Cluster
+from canaryfleet.models.findings import CodeHelp, Findings
 from canaryfleet.models.fleet import Fleet
 from canaryfleet.models.forecast import Forecast
 from canaryfleet.models.observation import Snapshot
@@ -36,6 +37,8 @@ FILES: dict[str, type[Model]] = {
     "forecast": Forecast,
     "started": Started,
     "pinned": Pinned,
+    "findings": Findings,
+    "code": CodeHelp,
 }
 BY_PEOPLE = ("canary", "cluster", "fleet", "promotion")
 DRAFT = "https://json-schema.org/draft/2020-12/schema"

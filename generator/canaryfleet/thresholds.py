@@ -170,6 +170,14 @@ def _unit(metric: Metric, preset: Preset | None) -> str | None:
     return metric.unit or (preset.unit if preset else "ratio" if metric.failures else None)
 
 
+def is_share(metric: Metric, preset: Preset | None) -> bool:
+    """Whether the value is a ratio, by its unit or else by how its thresholds are written."""
+    unit = _unit(metric, preset)
+    if unit is not None:
+        return unit == "ratio"
+    return any(isinstance(text, str) and text.endswith("%") for text in bounds(metric))
+
+
 def is_share_or_time(metric: Metric, preset: Preset | None) -> bool:
     """Whether the value is a ratio or a time, by its unit or else by how its thresholds are written."""
     unit = _unit(metric, preset)

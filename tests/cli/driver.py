@@ -46,6 +46,7 @@ analysis:
 waves:
 - {{name: pilot, clusters: [eu-1]}}
 - {{name: rest}}
+lint: {{ignore: [{{code: CF301, reason: short}}, {{code: CF312, reason: short}}]}}
 """
 BASE_SPEC = """\
 apiVersion: canaryfleet.dev/v1alpha1

@@ -12,7 +12,7 @@ BOMB = "a: &a [x,x,x,x,x,x,x,x,x,x]\n" + "".join(
 CASES: dict[str, tuple[bytes, str, int]] = {
     "nothing": (b"", "CF007", 0),
     "only a comment": (b"# later\n", "CF007", 0),
-    "two documents": (SPEC.encode() + b"---\na: 1\n", "CF007", 21),
+    "two documents": (SPEC.encode() + b"---\na: 1\n", "CF007", 22),
     "a list": (b"- a\n", "CF033", 1),
     "a word": (b"canary\n", "CF033", 1),
     "a key twice": (SPEC.replace("  port: 8000\n", "  port: 8000\n  port: 8001\n").encode(), "CF003", 8),
@@ -38,7 +38,7 @@ CASES: dict[str, tuple[bytes, str, int]] = {
     "a merge": (SPEC.replace("  port: 8000", "  <<: {port: 8000}").encode(), "CF004", 7),
     "a list as a key": (SPEC.replace("  port: 8000", "  ? [a]\n  : 1").encode(), "CF009", 7),
     "a number as a key": (SPEC.replace("  port: 8000", "  1: 8000").encode(), "CF009", 7),
-    "an open quote": (SPEC.replace("name: rest", 'name: "rest').encode(), "CF002", 20),
+    "an open quote": (SPEC.replace("name: rest", 'name: "rest').encode(), "CF002", 21),
     "an open bracket": (SPEC.replace("[eu-1]", "[eu-1").encode(), "CF002", 18),
     "a template": (SPEC.replace("port: 8000", "port: {{ .Values.port }}").encode(), "CF009", 7),
     "too large": (SPEC.encode() + b"#" * (1 << 20) + b"\n", "CF005", 0),

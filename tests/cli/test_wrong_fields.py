@@ -286,7 +286,10 @@ def wrong(value: Any) -> tuple[Any, ...]:
 
 def test_the_documents_are_right(full: Repo) -> None:
     result = full.run("lint")
-    assert (result.code, result.codes) == (0, {"CF103"})  # a wave of which the others left nothing
+    wrong = {
+        code for code in result.codes if code < "CF300"
+    }  # with all fields in use, something is dangerous
+    assert (result.code, wrong) == (0, {"CF103"})  # a wave of which the others left nothing
 
 
 @pytest.mark.parametrize("file", FILES)

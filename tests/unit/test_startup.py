@@ -80,7 +80,7 @@ def test_the_plugin_imports_no_more_than_build() -> None:
 def test_lint_imports_no_more_than_a_clean_repository_needs() -> None:
     modules = imported("lint", "embeddings")
     assert foreign(modules) <= {"msgspec", "yaml", "typing_extensions", "cython_runtime"}
-    assert not {"check", "kustomize", "schema"} & ours(modules)
+    assert not {"annotations", "check", "kustomize", "sarif", "schema"} & ours(modules)
 
 
 def test_status_imports_neither_renderer_nor_sources_that_it_does_not_ask() -> None:
@@ -108,6 +108,13 @@ def test_status_does_not_import_the_page() -> None:
     assert not {"page", "overview", "situation", "decide"} & ours(
         imported("status", "--snapshot", "none.json")
     )
+
+
+def test_a_code_is_explained_by_next_to_nothing() -> None:
+    modules = imported("explain", "CF301")
+    assert foreign(modules) <= {"yaml", "cython_runtime"}
+    assert not {"explain", "git", "record", "repo"} & ours(modules)
+    assert not any(name.startswith("models") for name in ours(modules))
 
 
 def test_explain_imports_no_renderer_and_no_forge_that_it_does_not_ask(tmp_path: Path) -> None:

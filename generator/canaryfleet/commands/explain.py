@@ -1,21 +1,35 @@
 """`canaryfleet explain`."""
 
+import re
 import sys
 
 from canaryfleet.commands import arguments
-from canaryfleet.errors import EXIT_FINDINGS, EXIT_OK
+from canaryfleet.errors import EXIT_FINDINGS, EXIT_OK, UsageError
+
+CODE = re.compile(r"CF[0-9]{3}")
+CODE_FIELDS = (
+    "code",
+    "title",
+    "why",
+    "remedy",
+    "warns",
+    "bad",
+    "good",
+)  # models/findings.py has their meanings
 
 
 def run(given: list[str]) -> int:
     """Run the command; the return value is the exit code."""
     parser = arguments.parser(
         "explain",
-        "Decide a recorded decision again: is it the same, what decided it, and what would have to change for another?",
+        "Decide a recorded decision again: is it the same, what decided it, and what would have to change for another? "
+        "Or say what a finding's code means.",
     )
     parser.add_argument(
         "record",
-        metavar="NUMBER|FILE|HASH|-",
-        help="a pull request of the bot, a file with its text or a record, a record's hash, or standard input",
+        metavar="NUMBER|FILE|HASH|-|CODE",
+        help="a pull request of the bot, a file with its text or a record, a record's hash, or standard input; "
+        "or a code such as CF301",
     )
     parser.add_argument(
         "--input",
@@ -23,6 +37,8 @@ def run(given: list[str]) -> int:
         help="print what was decided on, as JSON: change it, and explain it again",
     )
     options = arguments.parse(parser, given)
+    if CODE.fullmatch(options.record):
+        return _code(options.record, as_json=options.output == "json")
     from canaryfleet import explain, output
     from canaryfleet.record import canonical
 
@@ -36,3 +52,21 @@ def run(given: list[str]) -> int:
     else:
         print(explain.text(found))
     return EXIT_FINDINGS if found.differences else EXIT_OK
+
+
+def _code(code: str, *, as_json: bool) -> int:
+    """What a finding's code means."""
+    from canaryfleet import codes
+
+    found = codes.find(code)
+    if found is None:
+        from canaryfleet.nearest import nearest
+
+        raise UsageError(f"there is no code {code}; {nearest(code, codes.every())}")
+    if as_json:
+        from canaryfleet import output
+
+        output.print_json({name: getattr(found, name) for name in CODE_FIELDS})
+    else:
+        print(codes.text(found))
+    return EXIT_OK

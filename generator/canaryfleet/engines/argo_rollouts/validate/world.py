@@ -7,7 +7,7 @@ from canaryfleet.engines.argo_rollouts.validate.plain import Object, Path, as_te
 
 
 class Violation(NamedTuple):
-    """What is wrong, where in which object, and what to do; `code` is one of `CODES`."""
+    """What is wrong, where in which object, and what to do; `code` is one of codes/controllers.yaml."""
 
     kind: str
     name: str

@@ -1,0 +1,162 @@
+"""What proves a version: metrics that prove nothing, look away, or can't decide."""
+
+import re
+from collections.abc import Iterator, Sequence
+from decimal import Decimal
+
+from canaryfleet import presets
+from canaryfleet.advice import chance
+from canaryfleet.advice.subject import Path, Subject, warning
+from canaryfleet.errors import Issue
+from canaryfleet.metrics import BACKGROUND, PREVIEW, SELF_JUDGING, STEPS, Measure
+from canaryfleet.models.canary import Canary, Metric, Step
+from canaryfleet.models.fleet import QUOTED
+from canaryfleet.quantity import duration, go_duration
+from canaryfleet.thresholds import is_share
+from canaryfleet.variables import names
+
+RANGE = re.compile(r"\[\s*((?:[0-9]+(?:ms|[smhdwy]))+)\s*[\]:]")  # of PromQL; of a subquery the first part
+PART = re.compile(r"([0-9]+)(ms|[smhdwy])")
+UNIT = {
+    "ms": "0.001",
+    "s": "1",
+    "m": "60",
+    "h": "3600",
+    "d": "86400",
+    "w": "604800",
+    "y": "31536000",
+}  # seconds
+COUNTS = ("rate(", "increase(")  # what a share of requests is divided from
+
+
+def nothing_counted(subject: Subject) -> Iterator[Issue]:
+    """CF310: neither a count of requests nor a comparison; Kayenta compares by itself."""
+    measures = subject.plan.measures
+    if any(item.minimum or item.compared or item.test or item.provider == "kayenta" for item in measures):
+        return
+    what = (
+        "no metric compares with the stable version or counts requests: a version that nobody asked is good"
+    )
+    yield warning(
+        ("analysis", "metrics") if measures else ("analysis",),
+        "CF310",
+        what if measures else "nothing is measured: a version that fails every request goes on to all users",
+        "add {preset: istio/error-rate, promoteBelow: 0.5%, rollbackAbove: 2%} with a minimumSamples",
+    )
+
+
+def nothing_rolls_back(subject: Subject) -> Iterator[Issue]:
+    """CF313: no threshold that proves a version bad."""
+    measures = subject.plan.measures
+    if measures and not any(item.rollback or item.test or item.provider in SELF_JUDGING for item in measures):
+        yield warning(
+            ("analysis", "metrics"),
+            "CF313",
+            "no metric has a rollback threshold: whatever is measured, a bad version keeps its users",
+            "say what is bad: `rollbackAbove`, or `rollbackBelow` where higher is better",
+        )
+
+
+def looks_away(subject: Subject) -> Iterator[Issue]:
+    """CF311: a fixed range that is shorter than a step, or measurements further apart than they look back."""
+    spec = subject.plan.inputs.spec
+    longest = max((duration(length) for length in _judged(spec.exposure.steps)), default=Decimal(0))
+    for index, (metric, measure) in enumerate(zip(spec.analysis.metrics, subject.plan.measures, strict=True)):
+        at = ("analysis", "metrics", index)
+        for field in ("query", "samples"):
+            short = min(_ranges(getattr(metric, field) or ""), default=None)
+            if short is not None and STEPS in measure.during and short < longest:
+                yield warning(
+                    (*at, field),
+                    "CF311",
+                    f"it looks back {go_duration(int(short))}, and judges a step of {go_duration(int(longest))}",
+                    "write `[$(window)]`: it is as long as the step",
+                )
+        far = duration(measure.limits.interval)
+        if (
+            BACKGROUND in measure.during
+            and "window" in names(measure.query)
+            and far > duration(spec.analysis.window)
+        ):
+            yield warning(
+                (*at, "interval") if metric.interval else ("analysis", "interval"),
+                "CF311",
+                f"{measure.name} is measured every {measure.limits.interval} and looks back {spec.analysis.window}",
+                f"measure every {spec.analysis.window}, or let `analysis.window` be {measure.limits.interval}",
+            )
+
+
+def _judged(steps: Sequence[Step]) -> list[str]:
+    """Lengths of the steps that are judged, as far as they say it."""
+    return [step.for_ for step in steps if step.weight and step.for_ and step.for_ != "manual"]
+
+
+def _ranges(query: str) -> list[Decimal]:
+    """Seconds of the fixed ranges of a query."""
+    return [
+        sum((Decimal(number) * Decimal(UNIT[unit]) for number, unit in PART.findall(text)), Decimal(0))
+        for text in RANGE.findall(QUOTED.sub("", query))
+    ]
+
+
+def lottery(subject: Subject) -> Iterator[Issue]:
+    """CF312: thresholds that so few samples can't tell apart, and quantiles of so few that one request decides."""
+    spec = subject.plan.inputs.spec
+    steps = 1 if spec.exposure.blueGreen else sum(step.weight is not None for step in spec.exposure.steps)
+    for index, (metric, measure) in enumerate(zip(spec.analysis.metrics, subject.plan.measures, strict=True)):
+        if not measure.minimum or {STEPS, PREVIEW}.isdisjoint(measure.during):
+            continue
+        at = _where(spec, index)
+        if metric.quantile is not None and measure.minimum * (1 - metric.quantile) < 1 - 1e-9:
+            wanted = round(1 / (1 - metric.quantile))
+            yield warning(
+                at,
+                "CF312",
+                f"{measure.name} of {measure.minimum} requests is their slowest one: one request decides",
+                f"minimumSamples: {wanted}, or more",
+            )
+        elif _is_share_of_requests(metric, measure):
+            yield from _unfair(at, measure, max(1, steps))
+
+
+def _where(spec: Canary, index: int) -> Path:
+    own = spec.analysis.metrics[index].minimumSamples is not None
+    return ("analysis", "metrics", index, "minimumSamples") if own else ("analysis", "metrics", index)
+
+
+def _is_share_of_requests(metric: Metric, measure: Measure) -> bool:
+    """Whether the value is a count of some requests by the count of all: other shares are not binomial."""
+    preset = presets.find(metric.preset) if metric.preset else None
+    counted = " / " in " ".join(measure.query.split()) and any(name in measure.query for name in COUNTS)
+    return counted and not measure.compared and is_share(metric, preset)
+
+
+def _unfair(at: Path, measure: Measure, steps: int) -> Iterator[Issue]:
+    shares = _bad_shares(measure)
+    if shares is None:
+        return
+    good, bad = shares
+    found = chance.odds(measure.minimum, good, bad, steps)
+    if found.fair:
+        return
+    times = "the step" if steps == 1 else f"all {steps} steps"
+    said = f"a version at its rollback threshold passes {times} in {found.missed:.0%} of the cases"
+    if found.missed <= chance.MISSED:
+        said = f"a version at its promote threshold is rolled back in {found.alarmed:.0%} of the cases"
+    wanted = chance.enough(good, bad, steps)
+    yield warning(
+        at,
+        "CF312",
+        f"with {measure.minimum} requests a step, {said} ({measure.name}: {measure.promote}, {measure.rollback})",
+        f"minimumSamples: {wanted} tells them apart" if wanted else "set the thresholds further apart",
+    )
+
+
+def _bad_shares(measure: Measure) -> Sequence[Decimal] | None:
+    """Share of bad requests below which it is promoted, and above which it is rolled back."""
+    if measure.promote is None or measure.rollback is None:
+        return None
+    shares = [measure.promote.number, measure.rollback.number]
+    if measure.promote.operator == ">":
+        shares = [1 - share for share in shares]
+    return shares if 0 <= shares[0] <= shares[1] < 1 and shares[1] > 0 else None
