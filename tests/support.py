@@ -99,10 +99,9 @@ class Project:
         return release
 
     def generated(self, app: str) -> dict[str, bytes]:
-        """Every generated file of an app, by its path below `overlays/<app>/`."""
+        """Every generated file of an app, by its path below `overlays/<app>/`, and `argocd/` if there is one."""
         home = self.root / OVERLAYS / app
-        found = (path for path in sorted(home.rglob("*")) if path.is_file())
-        return {path.relative_to(home).as_posix(): path.read_bytes() for path in found}
+        return _files(home, home) | _files(self.root / "argocd", self.root)
 
     def overlay(self, app: str, cluster: str) -> bytes:
         """The overlay of one cluster."""
@@ -134,6 +133,11 @@ class Project:
     @staticmethod
     def _home(app: str, cluster: str) -> str:
         return overlay_path(app, cluster).removesuffix("/kustomization.yaml")
+
+
+def _files(folder: Path, above: Path) -> dict[str, bytes]:
+    found = (path for path in sorted(folder.rglob("*")) if path.is_file())
+    return {path.relative_to(above).as_posix(): path.read_bytes() for path in found}
 
 
 def kustomized(root: Path, folder: str) -> list[Object]:

@@ -16,7 +16,19 @@ from canaryfleet.standing import Facts
 
 def propose(facts: Facts) -> Proposal:
     """Everything that has to go back, in one pull request: failures, deadlines, and what the spec reverts."""
-    found = [*_failures(facts), *_late(facts), *_reverted(facts)]
+    return _together(facts, [*_failures(facts), *_late(facts), *_reverted(facts)])
+
+
+def by_hand(facts: Facts, release: ReleaseFacts, who: str, why: str) -> Proposal:
+    """What a person wants: a release and all others with its pods go back everywhere, as after a failure beyond the limit."""
+    same = [id for id, item in facts.situation.releases.items() if item.workload == release.workload]
+    clusters = tuple(sorted(name for id in same for name in limits.having(facts, id)))
+    said = reason("by-hand", f"{who} takes {release.id} back: {why}", clusters)
+    return _together(facts, [_everywhere(facts, release, clusters, said, (who, why))])
+
+
+def _together(facts: Facts, found: Sequence["Return"]) -> Proposal:
+    """Everything that goes back, in one pull request, with what is barred and ended."""
     owed = _owed(facts)
     reasons = [item.reason for item in found] + ([_owes(owed)] if owed else [])
     wanted = {what_is_barred(bar): bar for bar in [*owed, *(item.bar for item in found)] if bar is not None}
@@ -68,23 +80,30 @@ def _failures(facts: Facts) -> list[Return]:
 
 def _beyond(facts: Facts, release: ReleaseFacts, wave: ReleaseWave, failed: tuple[str, ...]) -> Return:
     """The whole workload goes back and is barred; if it was stable before the policy, the release alone."""
-    policy = all(_same_before(facts, name, release) for name in failed)
-    releases = facts.situation.releases
-    same = [id for id, item in sorted(releases.items()) if item.workload == release.workload]
-    ends = (release.id,) if policy else tuple(same)
-    clusters = tuple(name for id in ends for name in limits.having(facts, id))
     verdict = standing.seen(facts, failed[0])
     why = verdict.message if verdict and verdict.kind == "Failed" else "as recorded"
     what = f"{release.id} failed on {names(failed)}, and wave {wave.name} allows {pointing.limit_of_failures(wave)}: {why}"
     remedy = "release something else, or lift the bar in promotion.yaml to try again"
     said = Reason(code="beyond-limit", message=what, remedy=remedy, clusters=failed, alarm=True)
-    since = schedule.written(facts.situation.now)
+    return _everywhere(facts, release, failed, said, (BOT, what))
+
+
+def _everywhere(
+    facts: Facts, release: ReleaseFacts, failed: Sequence[str], said: Reason, barred: tuple[str, str]
+) -> Return:
+    """All clusters with the workload go back, or those with the release alone, and it is barred (by whom, and why)."""
+    policy = bool(failed) and all(_same_before(facts, name, release) for name in failed)
+    releases = facts.situation.releases
+    same = [id for id, item in sorted(releases.items()) if item.workload == release.workload]
+    ends = (release.id,) if policy else tuple(same)
+    clusters = tuple(name for id in ends for name in limits.having(facts, id))
+    by, why = barred
     bar = Bar(
         release=release.id if policy else None,
         workload=None if policy else release.workload,
-        by=BOT,
-        since=since,
-        why=what,
+        by=by,
+        since=schedule.written(facts.situation.now),
+        why=why,
     )
     return Return(clusters, said, bar, ends)
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from posixpath import join
 from typing import NamedTuple
 
-from canaryfleet import configs, repo
+from canaryfleet import applications, configs, repo
 from canaryfleet.digest import sha256
 from canaryfleet.errors import Finding, Place, Problems
 from canaryfleet.files import Tree
@@ -61,6 +61,7 @@ def check(known: Known) -> Proof:
             home = item.path.rsplit("/", 1)[0]
             findings += [_stray(path) for path in known.tree.walk(home) if path != item.path]
         findings += _all(_overlays(known, app, waiting))
+    findings += _all(applications.check(known.tree, known.repository, known.frozen))
     return Proof(list(dict.fromkeys(findings)), waiting, overlays, releases)
 
 

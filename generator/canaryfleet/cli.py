@@ -33,6 +33,7 @@ COMMANDS: dict[str, Command] = {
     "plan": Command("say how a release would go, by wave, and what goes outside of the canary", "plan"),
     "forecast": Command("say how far a fault would get before a release is stopped", "forecast"),
     "point": Command("point the next clusters of a wave at a release", "point"),
+    "diff": Command("say what a change does to which clusters, at once or from wave to wave", "diff"),
     "build": Command("print the final objects of an app on a cluster", "build"),
     "status": Command("say what runs where, by wave, and what is true of it", "status"),
     "report": Command(
@@ -40,6 +41,8 @@ COMMANDS: dict[str, Command] = {
     ),
     "reconcile": Command("look, decide, and move the next wave by a pull request", "reconcile"),
     "gate": Command("mark pull requests that would break a limit", "gate"),
+    "rollback": Command("take a release back everywhere, and bar it", "rollback"),
+    "prune": Command("take releases away that nothing needs any more", "prune"),
     "hold": Command("hold an app, a wave or a cluster", "overrule", "hold"),
     "resume": Command("end what `hold` began", "overrule", "resume"),
     "bar": Command("bar a release and its workload", "overrule", "bar"),

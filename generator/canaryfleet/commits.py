@@ -257,6 +257,26 @@ def _check(root: Root, parent: str, app: str, changes: Changes) -> None:
                 raise problem(Place(path), OUTSIDE, f"`{above}` is no folder in Git")
 
 
+def resolve(root: Root, revision: str) -> str:
+    """The id of the commit that a person names: a branch, a tag, `HEAD~1`. Raises `Problems` CF025: there is none."""
+    words = ["rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}"]
+    done = git.answer(root, words, fine=(0, 1, 128), offline=True)
+    if done.code:
+        what = f"{revision!r} is no commit of this repository"
+        raise problem(Place("."), git.FAILED, what, "fetch it, or name a branch, a tag or an id that is here")
+    return done.out.decode().strip()
+
+
+def fork(root: Root, ref: str) -> str:
+    """The commit at which what is checked out left the history of a ref. Raises `Problems` CF025: nothing shows it."""
+    done = git.answer(root, ["merge-base", "HEAD", ref], fine=(0, 1, 128), offline=True)
+    if done.code:
+        what = f"nothing here shows where what is checked out left {ref.rpartition('/')[2]}"
+        remedy = "fetch the history (`git fetch --unshallow`; in actions/checkout, `fetch-depth: 0`), or use --from"
+        raise problem(Place("."), git.FAILED, what, remedy)
+    return done.out.decode().strip()
+
+
 def tree(root: Root, commit: str) -> str:
     """The tree of a commit. Raises `Problems` CF025: there is no such commit."""
     return git.run(root, ["rev-parse", "--verify", f"{commit}^{{tree}}"]).decode().strip()

@@ -34,10 +34,10 @@ def release_digest(inputs: Inputs) -> str:
     spec = frozen_part(inputs.data)
     spec["workload"] = _in_order(spec["workload"])
     spec |= {"overrides": [_in_order(item) for item in spec["overrides"]]} if "overrides" in spec else {}
-    return digest({"spec": spec, "base": base, "files": files} | preview | _asked(inputs))
+    return digest({"spec": spec, "base": base, "files": files} | preview | asked(inputs))
 
 
-def _asked(inputs: Inputs) -> dict[str, Any]:
+def asked(inputs: Inputs) -> dict[str, Any]:
     """What of the fleet's settings stands in the queries of a release; a fleet that says nothing adds nothing."""
     said, unsaid = inputs.fleet.metrics, Metrics()
     labels = {"labels": said.labels} if said.labels != unsaid.labels else {}

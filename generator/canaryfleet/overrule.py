@@ -154,7 +154,7 @@ def begin(tree: Tree, command: str, options: Mapping[str, Any], now: datetime) -
     """What `hold`, `bar` or `excuse` changes, by the options of the command line. Raises as these, and `UsageError`."""
     if not (options["why"] or "").strip():
         raise UsageError(f"{command} needs --why: everybody who meets it reads that")
-    note = Note(_who(tree, options["by"]), options["why"], now, _until(options["until"], now))
+    note = Note(who(tree, options["by"]), options["why"], now, _until(options["until"], now))
     match command:
         case "hold":
             return hold(tree, options["app"], note, options["wave"], options["cluster"])
@@ -175,7 +175,7 @@ def end(tree: Tree, command: str, options: Mapping[str, Any]) -> Changes:
             return count_on(tree, options["app"], options["cluster"])
 
 
-def _who(tree: Tree, by: str | None) -> str:
+def who(tree: Tree, by: str | None) -> str:
     """Who is at work: as they say, or as git knows them."""
     found = by or git.user(tree.root)
     if not found:

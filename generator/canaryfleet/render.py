@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from posixpath import join
 from typing import NamedTuple
 
-from canaryfleet import git, lint, overlay, repo
+from canaryfleet import applications, git, lint, overlay, repo
 from canaryfleet.emit import emit
 from canaryfleet.errors import ERROR, Finding, Place, Problems, problem
 from canaryfleet.files import Changes, Tree
@@ -110,6 +110,9 @@ def render(known: Known, settled: Collection[str] = ()) -> Rendering:
         for cluster, text in _live_writes(known, app, frozen, settled, waiting):
             writes[repo.overlay_path(name, cluster)] = text.encode()
             refreshed.setdefault(name, []).append(cluster)
+    told = applications.changes(known.tree, known.repository, known.frozen, deletes)
+    writes |= told.writes
+    deletes |= told.deletes
     return Rendering(Changes(writes, frozenset(deletes)), made, refreshed, waiting, known.findings)
 
 

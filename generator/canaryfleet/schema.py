@@ -7,6 +7,7 @@ from typing import Any
 from canaryfleet.models.base import Choice, Model
 from canaryfleet.models.canary import Canary
 from canaryfleet.models.cluster import Cluster
+from canaryfleet.models.diff import Diff
 from canaryfleet.models.findings import CodeHelp, Findings
 from canaryfleet.models.fleet import Fleet
 from canaryfleet.models.forecast import Forecast
@@ -39,6 +40,7 @@ FILES: dict[str, type[Model]] = {
     "pinned": Pinned,
     "findings": Findings,
     "code": CodeHelp,
+    "diff": Diff,
 }
 BY_PEOPLE = ("canary", "cluster", "fleet", "promotion")
 DRAFT = "https://json-schema.org/draft/2020-12/schema"

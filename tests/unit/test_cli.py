@@ -1,6 +1,7 @@
 """The command line as a person or a script meets it: exit codes, output, and that bad input writes nothing."""
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -17,8 +18,12 @@ OVERLAY = "overlays/mcp-tools/clusters/ap-south-1a/kustomization.yaml"
 
 @pytest.fixture
 def tree(tmp_path: Path) -> Path:
-    """A copy of the example repository with one app, without Git: everything in it counts as frozen."""
-    shutil.copy(ROOT / "fleet.yaml", tmp_path)
+    """A copy of the example repository with one app, without Git: everything in it counts as frozen.
+
+    Nothing is told to Argo CD: what is, is of all apps.
+    """
+    fleet = (ROOT / "fleet.yaml").read_text()
+    (tmp_path / "fleet.yaml").write_text(re.sub(r"^argocd:\n(  .*\n)+", "", fleet, flags=re.MULTILINE))
     shutil.copytree(ROOT / "clusters", tmp_path / "clusters")
     for folder in ("specs", "overlays"):
         shutil.copytree(ROOT / folder / "mcp-tools", tmp_path / folder / "mcp-tools")

@@ -193,3 +193,9 @@ def test_forecast_imports_neither_git_history_nor_sources() -> None:
         "status",
     } & ours(modules)
     assert foreign(modules) <= {"msgspec", "yaml", "typing_extensions", "cython_runtime"}
+
+
+def test_diff_imports_no_engine_check_and_no_forge() -> None:
+    modules = imported("diff", "--from", "HEAD", "embeddings")
+    assert foreign(modules) <= {"msgspec", "yaml", "typing_extensions", "cython_runtime"}
+    assert not {"check", "kustomize", "schema", "situation", "sources", "forges"} & ours(modules)

@@ -12,7 +12,9 @@ if TYPE_CHECKING:
     from canaryfleet.sources import Source
 
 
-def parser(command: str, description: str, *, output: bool = True) -> "ArgumentParser":
+def parser(
+    command: str, description: str, *, output: bool = True, formats: tuple[str, ...] = ("text", "json")
+) -> "ArgumentParser":
     """A command's parser with what all have: --root, and --output if it prints a result."""
     from argparse import ArgumentParser
 
@@ -23,9 +25,7 @@ def parser(command: str, description: str, *, output: bool = True) -> "ArgumentP
         help="the GitOps repository (default: the nearest folder above with a fleet.yaml)",
     )
     if output:
-        parser.add_argument(
-            "--output", choices=("text", "json"), default="text", help="how to print the result"
-        )
+        parser.add_argument("--output", choices=formats, default="text", help="how to print the result")
     return parser
 
 

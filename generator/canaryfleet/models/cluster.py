@@ -5,6 +5,7 @@ from typing import Annotated, ClassVar, Literal
 from msgspec import Meta
 
 from canaryfleet.models.base import (
+    END,
     Addresses,
     ApiVersion,
     Choice,
@@ -63,6 +64,19 @@ class Access(Choice, frozen=True, kw_only=True):
     ] = None
 
 
+class KnownAs(Model, frozen=True, kw_only=True):
+    """The cluster as Argo CD knows it."""
+
+    name: Annotated[
+        str,
+        Meta(
+            description="Its name there.",
+            examples=["in-cluster"],
+            pattern=rf"^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?{END}",
+        ),
+    ]
+
+
 class Cluster(Model, frozen=True, kw_only=True):
     """A cluster: where it is, how large, what differs there, and how to reach it."""
 
@@ -82,6 +96,10 @@ class Cluster(Model, frozen=True, kw_only=True):
     metrics: Annotated[Addresses, Meta(description="Metric servers of this cluster (live).")] = Addresses()
     access: Annotated[
         Access | None, Meta(description="How its status is read.", examples=[{"context": "eu-west-1a"}])
+    ] = None
+    argocd: Annotated[
+        KnownAs | None,
+        Meta(description="If Argo CD knows it by another name.", examples=[{"name": "in-cluster"}]),
     ] = None
     uid: Annotated[
         str | None,

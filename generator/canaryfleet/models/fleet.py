@@ -122,6 +122,34 @@ class Metrics(Addresses, frozen=True, kw_only=True):
             raise ValueError("`labels` can't be added to a `selector` with `or`: write them into both sides")
 
 
+Branch = Annotated[str, Meta(pattern=rf"^[A-Za-z0-9][A-Za-z0-9._/-]*{END}", max_length=200)]
+
+
+class ArgoCD(Model, frozen=True, kw_only=True):
+    """Where Argo CD finds the overlays, and where its own objects belong."""
+
+    repository: Annotated[
+        str,
+        Meta(
+            description="This repository's address, as Argo CD knows it; credentials belong into its own secrets.",
+            examples=["https://git.acme.example/fleet.git"],
+            pattern=rf"^(https?://[^\s@{{}}]+|ssh://[^\s{{}}]+|[^\s/:{{}}]+@[^\s:{{}}]+:[^\s{{}}]+|file:///[^\s{{}}]+){END}",
+        ),
+    ]
+    revision: Annotated[
+        Branch | None, Meta(description="Branch that it follows; default: `defaultBranch`.")
+    ] = None
+    path: Annotated[
+        str,
+        Meta(
+            description="Folder of fleet.yaml in that repository, if it is not its root.",
+            pattern=rf"^([A-Za-z0-9_][A-Za-z0-9._-]*(/[A-Za-z0-9_][A-Za-z0-9._-]*)*)?{END}",
+        ),
+    ] = ""
+    namespace: Annotated[AppName, Meta(description="Namespace of Argo CD.")] = "argocd"
+    project: Annotated[AppName | None, Meta(description="Its AppProject; default: the fleet's name.")] = None
+
+
 class Fleet(Model, frozen=True, kw_only=True):
     """Settings that all apps of the repository share."""
 
@@ -142,6 +170,13 @@ class Fleet(Model, frozen=True, kw_only=True):
     labels: Annotated[
         Labels, Meta(description="Labels for every generated object.", examples=[{"owner": "platform"}])
     ] = {}
+    argocd: Annotated[
+        ArgoCD | None,
+        Meta(
+            description="`render` writes an AppProject and ApplicationSets to `argocd/`.",
+            examples=[{"repository": "https://git.acme.example/fleet.git"}],
+        ),
+    ] = None
     freezes: Annotated[tuple[Freeze, ...], Meta(description="Times in which no wave moves.")] = ()
 
     def __post_init__(self) -> None:

@@ -133,7 +133,8 @@ def _canary(spec: Canary, workload: Workload) -> Routing:
         named["canary"] = f"{root}-{CANARY}"
     routes = _routes(spec, _weighted(spec, workload, subset=subset))
     prefix = _prefix(spec)
-    managed = {kind: f"{prefix}-{kind}" for kind in ("header", "cookie", "mirror") if _uses(spec, kind)}
+    names = managed_routes(app, namespace)
+    managed = {kind: name for kind, name in names.items() if _uses(spec, kind)}
     objects = [*services, _virtual_service(spec, app, routes)]
     traffic: dict[str, Any] = {"virtualService": {"name": app, "routes": [route["name"] for route in routes]}}
     if subset:
@@ -163,6 +164,11 @@ def _blue_green(spec: Canary, workload: Workload) -> Routing:
 
 def _prefix(spec: Canary) -> str:
     return f"{spec.metadata.namespace}-{spec.metadata.name}"
+
+
+def managed_routes(app: str, namespace: str) -> dict[str, str]:
+    """Names of the routes that steps make and the controller takes away again, by kind of step."""
+    return {kind: f"{namespace}-{app}-{kind}" for kind in ("header", "cookie", "mirror")}
 
 
 def _uses(spec: Canary, kind: str) -> bool:
