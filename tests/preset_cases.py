@@ -77,9 +77,10 @@ class Pod(NamedTuple):
         yield self.counter(metric, self.rate * self.load.errors, **bad, **labels)
 
     def histogram(
-        self, metric: str, bounds: Sequence[float], scale: float = 1, part: float = 1, **labels: str
+        self, metric: str, bounds: Sequence[float], *amounts: float, **labels: str
     ) -> Iterator[Series]:
-        """Cumulative buckets of its times, in seconds times `scale`; `part`: share of the requests."""
+        """Cumulative buckets of its times. `amounts`: seconds times what, and of which share of the requests."""
+        scale, part = (*amounts, 1.0, 1.0)[:2]
         rate = self.rate * part
         for bound in (*bounds, math.inf):
             inside = rate * _below(bound, self.load.times, scale, 2 * SLOW * self.number)
@@ -332,7 +333,7 @@ def ray_serve(pod: Pod) -> Iterator[Series]:
 def _by_error(pod: Pod, metric: str, bounds: Sequence[float], error: str, **labels: str) -> Iterator[Series]:
     """A histogram of OpenTelemetry: what failed has a label more."""
     for part, more in ((1 - pod.load.errors, {}), (pod.load.errors, {"error_type": error})):
-        yield from pod.histogram(metric, bounds, part=part, **labels, **more)
+        yield from pod.histogram(metric, bounds, 1, part, **labels, **more)
 
 
 def _tokens(pod: Pod, metric: str, **labels: str) -> Iterator[Series]:

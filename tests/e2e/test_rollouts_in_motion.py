@@ -410,9 +410,9 @@ def test_the_youngest_runs_are_kept_so_many_whatever_their_type_and_those_withou
             for number in range(2 if outcome == "Successful" else 1)
         }
         outcomes |= made_now
-        good = [name for name, outcome in made_now.items() if outcome == "Successful"]
-        others = [name for name in made_now if name not in good]
-        for pair in zip_longest(good, others):
+        fine = [name for name, outcome in made_now.items() if outcome == "Successful"]
+        others = [name for name in made_now if name not in fine]
+        for pair in zip_longest(fine, others):
             together = [name for name in pair if name]
             for name in together:
                 measured(app, name, outcomes[name])
