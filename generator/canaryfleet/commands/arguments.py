@@ -36,7 +36,7 @@ def add_timeout(parser: "ArgumentParser") -> None:
     )
 
 
-SHOW = "\0parser"  # a word that nobody can type
+SHOW = "--\0parser"  # a word that nobody can type
 
 
 class Shown(Exception):

@@ -122,7 +122,7 @@ def test_only_what_a_cluster_declares_is_counted() -> None:
 def test_what_an_overlay_says() -> None:
     read = lambda app: scale((ROOT / repo.overlay_path(app, "eu-west-1a")).read_bytes())  # noqa: E731
     assert read(ASSISTANT) == Scale(2, None)
-    assert read(SCALED) == Scale(None, 12)
+    assert read(SCALED) == Scale(None, 12, 2)
     assert scale(b"") == Scale()
     assert scale(b"#      path: /spec/replicas\n      value: 3\n") == Scale()
 
