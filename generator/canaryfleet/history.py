@@ -29,7 +29,7 @@ from canaryfleet.models.decision import Merged, Move
 from canaryfleet.models.decision import Proof as Proved
 from canaryfleet.models.observation import Basis, Verdict
 from canaryfleet.overlay import Pointer
-from canaryfleet.verdict import SKEW, Proof
+from canaryfleet.verdict import MEASURED, SKEW, Proof
 
 _NAME, _ID = r"[a-z0-9][a-z0-9.-]{0,252}", r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}"
 _RECORD = re.compile(
@@ -225,7 +225,7 @@ def facts(commits: Iterable[Commit], now: datetime) -> dict[str, Facts]:
     for latest, commit in _dated(commits, now):
         for record in _in_order(commit.records):
             state = states.get(record.cluster)
-            if state and state.pointer.release == record.release:
+            if state and state.pointer.release == record.release and not _is_older(record, state.promoted):
                 states[record.cluster] = _recorded(state, record)
         for cluster, change in commit.changes.items():
             before = states.pop(cluster, None)
@@ -247,6 +247,12 @@ def _dated(commits: Iterable[Commit], now: datetime) -> Iterator[tuple[datetime 
         if commit.at and commit.at <= now + SKEW:
             latest = max(latest or commit.at, commit.at)
         yield latest, commit
+
+
+def _is_older(record: Record, given: datetime | None) -> bool:
+    """True if what is recorded was measured before the cluster was given the release: it was merged late."""
+    measured = record.kind == "Verified" and record.basis in MEASURED
+    return bool(measured and given and record.since and record.since < given - SKEW)
 
 
 def _in_order(found: Iterable[Record]) -> list[Record]:

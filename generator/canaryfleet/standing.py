@@ -15,7 +15,7 @@ from canaryfleet.models.release import ReleaseWave
 from canaryfleet.overlay import Pointer
 from canaryfleet.pointing import State, bars_on, excused_now, limit_of_failures
 from canaryfleet.quantity import seconds
-from canaryfleet.verdict import SKEW
+from canaryfleet.verdict import MEASURED, SKEW
 
 _seconds = cache(seconds)
 
@@ -65,6 +65,10 @@ def gather(situation: Situation) -> Facts:
     named: dict[tuple[str, str], int] = {}
     wrote: dict[str, Merged] = {}  # by cluster, the commit that last wrote its fallback
     for index, merged in enumerate(situation.history):
+        for proof in merged.proofs:  # of what clusters had until then
+            known = recorded.get((proof.release, proof.cluster))
+            if not _is_older(proof, placed.get(proof.cluster), known):
+                recorded[proof.release, proof.cluster] = Recorded(index, proof)
         ended |= dict.fromkeys(merged.ends, index)
         wrote |= dict.fromkeys(merged.fallbacks, merged)
         for move in merged.moves:
@@ -73,8 +77,6 @@ def gather(situation: Situation) -> Facts:
             if merged.by == "bot":
                 by_bot[move.cluster] = placed[move.cluster]
                 named[move.fallback or "", move.cluster] = index
-        for proof in merged.proofs:
-            recorded[proof.release, proof.cluster] = Recorded(index, proof)
     waves = {
         id: {name: wave for wave in release.waves for name in wave.members}
         for id, release in situation.releases.items()
@@ -88,6 +90,20 @@ def gather(situation: Situation) -> Facts:
         for name, pointer in raw.items()
     }
     return facts._replace(pointers=trusted)
+
+
+def _is_older(proof: Proof, placed: Placed | None, known: Recorded | None) -> bool:
+    """True if what a commit records is of before the cluster got the release, or of before it failed there.
+
+    A pull request may be merged long after it was made: that which records the last wave moves nothing, so it
+    conflicts with nothing. That something failed counts whenever it was.
+    """
+    if proof.kind == "Failed" or proof.since is None:
+        return False
+    if known and known.proof.kind == "Failed" and known.proof.since and proof.since < known.proof.since:
+        return True
+    given = placed is not None and placed.move.to == proof.release
+    return given and proof.basis in MEASURED and proof.since < placed.merged.at - SKEW
 
 
 def _trusted(facts: Facts, cluster: str, fallback: str | None, wrote: Merged | None) -> bool:
@@ -132,7 +148,7 @@ def seen(facts: Facts, cluster: str) -> Verdict | None:
 
 def _dated(verdict: Verdict) -> bool:
     """True if its evidence was measured at a time; that the live object carries the same pods is not."""
-    return verdict.kind == "Failed" or verdict.basis in ("Analysis", "FirstDeployment")
+    return verdict.kind == "Failed" or verdict.basis in MEASURED
 
 
 def verified(facts: Facts, cluster: str, release: str) -> bool:

@@ -36,6 +36,9 @@ from canaryfleet.reasons import REASONS
 
 FRESH = timedelta(minutes=10)  # an older reading is none
 SKEW = timedelta(minutes=2)  # between the clocks of the reader, the forge and the cluster
+MEASURED: frozenset[Basis] = frozenset(
+    ["Analysis", "FirstDeployment"]
+)  # at a time; that pods are the same was not
 CRASHES = 3  # one restart can be a slow dependency
 
 

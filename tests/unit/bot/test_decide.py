@@ -154,6 +154,27 @@ def test_what_the_last_wave_proved_is_recorded_once_by_a_commit_that_moves_nothi
     assert decide(replace(only, verdicts={**now.verdicts, "a": back})).key == ""
 
 
+def test_a_record_that_is_merged_late_advances_nothing() -> None:
+    """What it records was measured before the cluster was given the release anew."""
+    now = situation(given="p")
+    for basis in ("Analysis", "FirstDeployment"):
+        late = proof("p", NEW.id, since=NOW - 3 * HOUR, basis=basis)
+        record = merged(kind="Done", release=NEW.id, at=NOW, proofs=(late,))
+        decision = decide(replace(now, history=(*now.history, record)))
+        assert (decision.kind, moved(decision)) == ("Hold", {})
+    soon = merged(kind="Done", release=NEW.id, at=NOW, proofs=(proof("p", NEW.id, since=NOW - HOUR - SKEW),))
+    assert moved(decide(replace(now, history=(*now.history, soon)))) == all_to(NEW.id, *REST)
+
+
+def test_a_record_that_is_merged_late_takes_no_failure_back() -> None:
+    now = situation(given="p~")
+    known = merged(kind="Advance", at=NOW, proofs=(proof("p", NEW.id, "Failed", since=NOW - HOUR / 4),))
+    late = merged(kind="Done", at=NOW, proofs=(proof("p", NEW.id, since=NOW - HOUR / 2),))
+    newer = merged(kind="Done", at=NOW, proofs=(proof("p", NEW.id, since=NOW),))
+    assert decide(replace(now, history=(*now.history, known, late))).kind == "Rollback"
+    assert moved(decide(replace(now, history=(*now.history, known, newer)))) == all_to(NEW.id, *REST)
+
+
 def test_what_was_recorded_before_the_release_was_ended_is_recorded_anew() -> None:
     """It counts no more, and the same is measured still."""
     now = situation(given="p+ a+ b+ c+ d+")

@@ -193,6 +193,33 @@ def test_clusters_without_a_proven_way_back_stay_and_a_person_is_told_what_to_do
     assert "point it by hand at what is good there" in one.remedy
 
 
+def test_a_record_that_is_merged_late_proves_nothing_of_the_next_attempt(
+    story: Story,
+) -> None:
+    """Ann took a cluster off it and gave it back, and then merges what the bot had asked before."""
+    story.forge = wall = Stuck(story)
+    before, new = story.candidate(), story.release("2.0.0")
+    story.until_rest()
+    (number,) = set(wall.refused)
+    left = next(item for item in story.forge.requests("canaryfleet/") if item.number == number)
+    story.git("fetch", "-q", "origin", left.branch)
+    story.pull()
+    there = story.overlay("two").read_bytes()
+    (made,) = story.git("log", "--format=%H", "--grep=^release 2.0.0").split()
+    story.git("checkout", "-q", made, "--", str(story.overlay("two")))
+    story.commit("two back by hand")
+    assert story.pointers()["two"].release == before
+    story.turn()
+    story.overlay("two").write_bytes(there)
+    story.commit("two on again by hand")
+    story.pull()
+    story.git("merge", "-q", "--no-ff", "--no-edit", left.head)
+    story.git("push", "-q", "origin", "HEAD:main")
+    decision = story.turn(minutes=1).outcome.decision
+    assert (story.pointers()["two"].release, decision.kind) == (new, "Hold")
+    assert "under-way" in {reason.code for reason in decision.reasons}
+
+
 def test_a_release_that_all_went_back_to_keeps_nothing_waiting(one_wave: Story, tmp_path: Path) -> None:
     story = one_wave.fork(tmp_path / "story")
     story.release("2.0.0")

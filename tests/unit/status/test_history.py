@@ -192,6 +192,17 @@ def test_of_two_that_contradict_each_other_failure_counts() -> None:
         assert not c0(commit(9, "a1"), commit(8, "a2", None, *both)).proofs
 
 
+def test_what_was_measured_before_a_cluster_had_the_release_is_no_proof_whenever_it_is_merged() -> None:
+    def found(hour: float, **fields: Any) -> Mapping[str, Proof]:
+        late = verified("a1", since=NOW - hour * HOUR, **fields)
+        return c0(commit(6, "a1", "x"), commit(4, None, None, late), commit(3, "a2", "x")).proofs
+
+    assert set(found(5)) == set(found(6)) == {"a"}
+    assert not found(7)
+    assert not found(7, basis="FirstDeployment")
+    assert set(found(7, basis="SameWorkload")) == {"a"}
+
+
 def test_what_a_cluster_went_back_from_is_proven_no_more() -> None:
     there = [commit(9, "a"), commit(8, "b1", "a"), commit(7, "a", None, verified("b1"))]
     assert not c0(*there, commit(6, "b2", "a")).proofs
@@ -438,7 +449,9 @@ def repository(tmp_path: Path) -> Repository:
 
 
 def said(release: str, cluster: str = "c0", app: str = "chat", kind: Any = "Verified") -> str:
-    return line(replace(VERDICT, release=release, cluster=cluster, app=app, kind=kind))
+    """A record of what was measured later than any commit of a repository here."""
+    since = NOW + 900 * HOUR
+    return line(replace(VERDICT, release=release, cluster=cluster, app=app, kind=kind, since=since))
 
 
 def test_there_and_back(repository: Repository) -> None:
@@ -795,7 +808,8 @@ def test_status_sees_that_the_same_pods_were_proven_here(fleet: Fleet) -> None:
     fleet.commit()
     fleet.point(fleet.name, fleet.id)
     evidence = Evidence(identity=fleet.recorded.identity, pod=GOOD.release.clusters[fleet.name].pod)
-    made = replace(VERDICT, cluster=fleet.name, release="1.0.0-before", evidence=evidence)
+    since = fleet.recorded.began
+    made = replace(VERDICT, cluster=fleet.name, release="1.0.0-before", evidence=evidence, since=since)
     fleet.commit(line(made))
     assert fleet.reason() == "SameWorkload"
 
