@@ -131,9 +131,12 @@ def _written(at: datetime | None) -> str | None:
 
 
 def records(message: str) -> Iterator[Record]:
-    """The records in a commit's message; whatever else it says, or says wrongly, is passed over."""
+    """The records in a commit's message; whatever else it says, or says wrongly, is passed over.
+
+    A line may end with a carriage return: what people merge on a forge's page comes out of a form.
+    """
     group: re.Match[str] | None = None
-    for text in message.split("\n"):
+    for text in (text.rstrip("\r") for text in message.split("\n")):
         one = _ONE_OF.fullmatch(text) if group else None
         said: dict[str, Any]
         if group and one:

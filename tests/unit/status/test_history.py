@@ -279,6 +279,14 @@ def test_a_record_is_one_line() -> None:
     assert (found.since, found.proves) == (NOW, True)
 
 
+def test_records_that_went_through_a_forges_form_are_read() -> None:
+    others = [replace(VERDICT, cluster=name, kind="Failed", basis=None) for name in ("eu-2", "eu-3")]
+    said = "\n".join(["Back", "", *lines([VERDICT, *others]), ""])
+    found = list(records(said.replace("\n", "\r\n")))
+    assert [item.cluster for item in found] == ["eu-1", "eu-2", "eu-3"]
+    assert found == list(records(said))
+
+
 @pytest.mark.parametrize(
     "change",
     [
@@ -382,7 +390,7 @@ def test_whatever_a_message_says_is_read_or_passed_over(text: str, start: int, e
         LINE.replace("app=chat", "app=chat app=chat"),
         LINE.replace("eu-1", "../../x"),
         LINE.replace("2026", "٢٠٢٦"),
-        LINE + "\r",
+        LINE + "\r ",
         LINE.replace(" pod=", "\u2028pod="),
     ],
 )
