@@ -27,6 +27,7 @@ from canaryfleet.models.decision import (
 )
 from canaryfleet.proposal import Proposal, names, reason
 from canaryfleet.standing import Facts
+from canaryfleet.verdict import SKEW
 
 
 def decide(situation: Situation) -> Decision:
@@ -57,6 +58,9 @@ def _onward(facts: Facts, target: ReleaseFacts, notes: Sequence[Reason]) -> Deci
     return _conclude(facts, asking) if asking else _rest(facts, target, tuple(reasons))
 
 
+CLOCKS = (
+    2 * SKEW
+)  # by which a cluster may be ahead of the bot: both may be of the reader (verdict.py, _timely)
 HALTS: frozenset[Code] = frozenset(
     ["promotion-unreadable", "clock-behind", "no-candidate", "no-release", "persons-pointer", "breaks-limit"]
 )
@@ -305,11 +309,11 @@ def _unproven_by_all(facts: Facts, target: ReleaseFacts) -> Iterator[Reason]:
 
 def _is_fresh(facts: Facts, cluster: str, release: str | None) -> bool:
     """True if a proof is recorded nowhere. What no record could hold is not tried again (request.message)."""
-    said = [
-        place for place, m in enumerate(facts.situation.history) if (m.kind, m.release) == ("Done", release)
-    ]
-    placed = facts.placed.get(cluster)
-    tried = bool(said) and said[-1] > (placed.place if placed else -1)
+    placed, verdict = facts.placed.get(cluster), standing.seen(facts, cluster)
+    since = facts.situation.history[placed.place + 1 if placed else 0 :]
+    said = [m.at for m in since if (m.kind, m.release) == ("Done", release)]
+    newest = verdict.since if verdict else None
+    tried = bool(said) and (newest is None or newest <= max(said) + CLOCKS)
     return not tried and standing.unrecorded(facts, cluster)
 
 

@@ -200,6 +200,24 @@ def test_a_cluster_that_gets_it_later_is_recorded_too() -> None:
     assert "j" in {item.cluster for item in later.evidence}
 
 
+def test_what_is_proven_after_the_record_is_recorded_too() -> None:
+    """Its cluster was excused when the release was done."""
+    now = recorded(situation(given="p+ a+ b+ c+ d~"), "p", "a", "b", "c")
+    later = replace(
+        now, now=NOW + HOUR, verdicts={**now.verdicts, "d": verdict("d", NEW.id, "Verified", NOW + HOUR / 2)}
+    )
+    decision = decide(later)
+    assert decision.key
+    assert "d" in {item.cluster for item in decision.evidence}
+    done = merged(kind="Done", release=NEW.id, at=NOW + HOUR / 2)  # with nothing that a record could hold
+    assert decide(replace(later, history=(*later.history, done))).key == ""
+    ahead = verdict("d", NEW.id, "Verified", NOW + HOUR / 2 + 2 * SKEW)
+    assert (
+        decide(replace(later, history=(*later.history, done), verdicts={**now.verdicts, "d": ahead})).key
+        == ""
+    )
+
+
 @pytest.mark.parametrize("how", ["closed", "touched"])
 def test_a_persons_no_to_the_record_is_one_and_nothing_waits_for_it(how: str) -> None:
     now = situation(given="p+ a+ b+ c+ d+")
