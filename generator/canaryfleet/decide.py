@@ -324,6 +324,8 @@ def _evidence(facts: Facts) -> tuple[Proof, ...]:
         verdict = standing.seen(facts, name)
         if verdict is None or verdict.kind not in ("Verified", "Failed"):
             continue
+        if verdict.kind == "Verified" and not standing.baked(facts, verdict):
+            continue  # a record would be proof of the bake too
         known, placed = facts.recorded.get((verdict.release, name)), facts.placed.get(name)
         since = max(placed.place if placed else -1, facts.ended.get(verdict.release, -1))
         if known and known.proof.hash == verdict.hash and known.place > since:

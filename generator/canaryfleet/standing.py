@@ -160,11 +160,11 @@ def verified(facts: Facts, cluster: str, release: str) -> bool:
     if verdict is not None and verdict.kind == "Failed":
         return False
     if verdict is not None and verdict.kind == "Verified" and verdict.basis not in (None, "Reverted"):
-        return _baked(facts, verdict) or _recorded_here(facts, cluster, release)
+        return baked(facts, verdict) or _recorded_here(facts, cluster, release)
     return _recorded_here(facts, cluster, release)
 
 
-def _baked(facts: Facts, verdict: Verdict) -> bool:
+def baked(facts: Facts, verdict: Verdict) -> bool:
     """A bake is measured, not waited: without a run of it there was none."""
     wave = facts.waves.get(verdict.release, {}).get(verdict.cluster)
     if wave is None or verdict.basis == "SameWorkload" or not _seconds(wave.minSuccessTime):
@@ -183,8 +183,14 @@ def _recorded_here(facts: Facts, cluster: str, release: str) -> bool:
 def unrecorded(facts: Facts, cluster: str) -> bool:
     """True if what a cluster has is proven there by a live verdict alone: when its runs are gone nobody knows."""
     pointer, verdict = facts.pointers.get(cluster), seen(facts, cluster)
-    known = verdict is not None and verdict.kind == "Verified" and verdict.basis not in (None, "Reverted")
-    return pointer is not None and known and not _recorded_here(facts, cluster, pointer.release)
+    if (
+        pointer is None
+        or verdict is None
+        or verdict.kind != "Verified"
+        or verdict.basis in (None, "Reverted")
+    ):
+        return False
+    return baked(facts, verdict) and not _recorded_here(facts, cluster, pointer.release)
 
 
 def has_proven(facts: Facts, cluster: str, release: str) -> bool:

@@ -218,6 +218,19 @@ def test_what_is_proven_after_the_record_is_recorded_too() -> None:
     )
 
 
+def test_what_was_not_baked_is_recorded_by_no_commit() -> None:
+    """The record would be the proof that there never was."""
+    target = release("5-baked", "w5", waves(minSuccessTime="1h"))
+    whole = situation(target, given="p+ a+ b+ c+ d+")
+    one = replace(whole.verdicts["a"], evidence=Evidence())
+    decision = decide(replace(whole, verdicts={**whole.verdicts, "a": one}))
+    assert "a" not in {item.cluster for item in decision.evidence}
+    bare = {name: replace(item, evidence=Evidence()) for name, item in whole.verdicts.items() if name in REST}
+    pilot = merged(at=NOW, proofs=(proof("p", target.id),))
+    decision = decide(replace(whole, verdicts={**whole.verdicts, **bare}, history=(*whole.history, pilot)))
+    assert decision.key == ""
+
+
 @pytest.mark.parametrize("how", ["closed", "touched"])
 def test_a_persons_no_to_the_record_is_one_and_nothing_waits_for_it(how: str) -> None:
     now = situation(given="p+ a+ b+ c+ d+")
