@@ -311,7 +311,8 @@ class World:
         self.change(number, state="merged")
         merged = Merged(
             commit=f"c{len(self.commits)}", at=self.now, kind=decision.kind, release=decision.release,
-            wave=decision.wave, moves=decision.moves, proofs=decision.evidence, ends=decision.ends,
+            wave=decision.wave, moves=decision.moves, ends=decision.ends,
+            proofs=tuple(proof for proof in decision.evidence if at.get(proof.cluster) == proof.release),
             bars=decision.bars, owes=decision.owes,
             approvedBy=tuple(r.by for r in request.reviews if r.state == "approved" and r.head == request.head),
         )  # fmt: skip
@@ -656,7 +657,8 @@ def check_record(world: World, index: int, commit: Commit) -> None:
     assert any(p.release == id for p in commit.merged.proofs), f"it records nothing of {id}"
     earlier = [n for n, c in enumerate(before) if (c.merged.kind, c.merged.release) == ("Done", id)]
     given = [n for n, c in enumerate(before) if any(m.to == id for m in c.merged.moves)]
-    assert not earlier or (given and given[-1] > earlier[-1]), f"{id} is recorded twice"
+    later = [p for p in commit.merged.proofs if earlier and p.since and p.since > before[earlier[-1]].stamp]
+    assert not earlier or later or (given and given[-1] > earlier[-1]), f"{id} is recorded twice"
 
 
 def check_back(world: World, index: int, commit: Commit) -> None:

@@ -326,19 +326,21 @@ def merged(commits: Iterable[Commit], now: datetime) -> Iterator[Merged]:
     """The commits of one app that moved pointers of it, or that carry out decisions; oldest first.
 
     What a commit records counts only with a decision of the bot, and only of clusters that had the release until
-    then. Where no time is known, it is `now`: so no older evidence is let in.
+    then. Where no time is known, it is `now`: so no older evidence is let in. The record of a last wave moves nothing:
+    where it does, somebody added that, and it is a person's.
     """
     had: dict[str, str] = {}
     for at, commit in _dated(commits, now):
         moves, fallbacks = tuple(_moves(commit)), tuple(_fallbacks(commit))
-        known = _in_order(commit.records) if commit.landing else []
+        landing = None if moves and commit.landing and commit.landing.kind == "Done" else commit.landing
+        known = _in_order(commit.records) if landing else []
         proofs = tuple(_proof(item) for item in known if had.get(item.cluster) == item.release)
         for cluster, change in commit.changes.items():
             had.pop(cluster, None)
             if change.pointer:
                 had[cluster] = change.pointer.release
-        if moves or fallbacks or proofs or commit.landing:
-            yield replace(_merged(commit, commit.landing, at or now, moves, proofs), fallbacks=fallbacks)
+        if moves or fallbacks or proofs or landing:
+            yield replace(_merged(commit, landing, at or now, moves, proofs), fallbacks=fallbacks)
 
 
 def _merged(

@@ -18,7 +18,8 @@ from recorded import recording
 from canaryfleet import cli, past, status
 from canaryfleet.emit import emit
 from canaryfleet.files import Tree
-from canaryfleet.history import Change, Commit, Facts, Record, facts, line, lines, records
+from canaryfleet.history import Change, Commit, Facts, Record, facts, line, lines, merged, records
+from canaryfleet.landing import Landing
 from canaryfleet.models.base import API_VERSION
 from canaryfleet.models.observation import Evidence, Verdict
 from canaryfleet.overlay import Pointer
@@ -206,6 +207,18 @@ def test_what_was_measured_before_a_cluster_had_the_release_is_no_proof_whenever
 def test_what_a_cluster_went_back_from_is_proven_no_more() -> None:
     there = [commit(9, "a"), commit(8, "b1", "a"), commit(7, "a", None, verified("b1"))]
     assert not c0(*there, commit(6, "b2", "a")).proofs
+
+
+def test_what_somebody_moves_beside_the_record_of_a_last_wave_is_theirs() -> None:
+    """As a squash has it, when a person has committed on the bot's branch: the gate and limits.py judge people."""
+    landing = Landing(app="chat", kind="Done", key="k", release="a")
+    change = {"c0": Change(Pointer("b", "a"), begins=False, before=Pointer("a", None))}
+    done = Commit(NOW - HOUR, {}, [verified("a")], "1", landing=landing)
+    (given, found) = merged([commit(9, "a"), done], NOW)
+    assert (found.by, found.kind, [item.release for item in found.proofs]) == ("bot", "Done", ["a"])
+    (given, found) = merged([commit(9, "a"), done._replace(changes=change)], NOW)
+    assert (given.moves[0].to, found.moves[0].to) == ("a", "b")
+    assert (found.by, found.kind, found.proofs) == ("person", None, ())
 
 
 # Any history
