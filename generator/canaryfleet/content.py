@@ -13,7 +13,7 @@ from typing import NamedTuple
 from msgspec import to_builtins
 
 from canaryfleet import edit, lint, overlay, repo
-from canaryfleet.digest import short
+from canaryfleet.digest import sha256, short
 from canaryfleet.emit import emit
 from canaryfleet.errors import Place, Problems, problem
 from canaryfleet.files import Changes, Tree
@@ -72,7 +72,8 @@ def of(tree: Tree, decision: Decision, wanted: Wanted | None = None) -> Changes:
         data = tree.read(path) if tree.exists(path) else None
         writes[path] = edit.add(data, path, app, decision.bars)
     if decision.kind == "Done":
-        writes[done_path(app)] = _done(decision)
+        path = done_path(app)
+        writes[path] = _done(decision, tree.read(path) if tree.exists(path) else b"")
     return Changes(writes, frozenset(deletes))
 
 
@@ -86,9 +87,14 @@ def done_path(app: str) -> str:
     return f"{repo.OVERLAYS}/{app}/{repo.DONE}"
 
 
-def _done(decision: Decision) -> bytes:
-    """The release, and a digest of what is recorded of it: a joiner's proof is another commit."""
-    evidence = short([[proof.cluster, proof.release, proof.hash] for proof in decision.evidence])
+def _done(decision: Decision, present: bytes) -> bytes:
+    """The release, and a digest of what is recorded of it: a joiner's proof is another commit.
+
+    `present`: what the tree has. It is in the digest too: a person may have squashed the same without the lines that
+    count, and the commit that records it has to change something all the same.
+    """
+    recorded = [[proof.cluster, proof.release, proof.hash] for proof in decision.evidence]
+    evidence = short([recorded, sha256(present)])
     said = Done(
         apiVersion=API_VERSION, kind="Done", metadata=Metadata(name=decision.app),
         release=decision.release or "", evidence=evidence,

@@ -220,6 +220,22 @@ def test_a_record_that_is_merged_late_proves_nothing_of_the_next_attempt(
     assert "under-way" in {reason.code for reason in decision.reasons}
 
 
+def test_what_a_person_squashed_without_its_record_is_recorded_all_the_same(
+    stuck: tuple[Story, Stuck],
+) -> None:
+    story, wall = stuck
+    left = next(item for item in story.forge.requests("canaryfleet/") if item.number == wall.refused[0])
+    story.pull()
+    story.git("fetch", "-q", "origin", left.branch)
+    story.git("merge", "-q", "--squash", left.head)
+    story.commit("done")
+    story.forge = wall.forge
+    assert story.turn().remarks == ()
+    _, _, message = [*story.commits()][-1]
+    assert {item.cluster for item in history.records(message)} == set(CLUSTERS)
+    assert story.turn().outcome.decision.key == ""
+
+
 def test_a_release_that_all_went_back_to_keeps_nothing_waiting(one_wave: Story, tmp_path: Path) -> None:
     story = one_wave.fork(tmp_path / "story")
     story.release("2.0.0")
