@@ -102,8 +102,9 @@ def _is_older(proof: Proof, placed: Placed | None, known: Recorded | None) -> bo
         return False
     if known and known.proof.kind == "Failed" and known.proof.since and proof.since < known.proof.since:
         return True
-    given = placed is not None and placed.move.to == proof.release
-    return given and proof.basis in MEASURED and proof.since < placed.merged.at - SKEW
+    if placed is None or placed.move.to != proof.release:
+        return False
+    return proof.basis in MEASURED and proof.since < placed.merged.at - SKEW
 
 
 def _trusted(facts: Facts, cluster: str, fallback: str | None, wrote: Merged | None) -> bool:
