@@ -162,7 +162,6 @@ class Run(Model, frozen=True, kw_only=True):
     release: str | None = None
     pod: Annotated[str | None, Meta(description="Pod digest that its queries ask for.")] = None
     cluster: Annotated[str | None, Meta(description="Cluster that its queries ask for.")] = None
-    server: Annotated[str, Meta(description="Digest of the address of the Prometheus that it asks.")] = ""
     measures: Annotated[str, Meta(description="Digest of what it measures.")] = ""
     hash: Annotated[str | None, Meta(description="Version that it was made for, and asks for.")] = None
     revision: int | None = None

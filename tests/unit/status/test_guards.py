@@ -103,7 +103,6 @@ def test_good_is_good():
         (runs(GOOD, "steps", lambda run: replace(run, revision=GOOD.live.revision + 1)), "RunMissing"),
         (runs(GOOD, "steps", lambda run: replace(run, step=FIRST + 1)), "RunMissing"),
         (runs(GOOD, "steps", lambda run: replace(run, measures="another")), "RunMissing"),
-        (runs(GOOD, "background", lambda run: replace(run, server="another")), "Unproven"),
         (runs(GOOD, "background", lambda run: replace(run, measures="another")), "RunMissing"),
         (runs(GOOD, "bake", lambda run: replace(run, measures="another")), "BakeMissing"),
         (runs(GOOD, "steps", lambda run: replace(run, created=run.created - timedelta(days=1))), "RunMissing"),

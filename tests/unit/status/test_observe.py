@@ -93,22 +93,6 @@ def test_a_version_with_another_environment_than_the_rollouts_is_not_that_of_git
     assert observe(LAST, BASE.subject).live.current.pod == seen.live.pod
 
 
-@pytest.mark.parametrize("kept", [False, True])
-def test_a_run_that_asks_another_server_is_known_by_it(kept):
-    def change(answers):
-        (address,) = [
-            item for item in run(answers, "Step")["spec"]["args"] if item["name"] == "prometheus-address"
-        ]
-        address["value"] = "http://another:9090"
-
-    seen = observe(reduced_of(change), BASE.subject) if kept else changed(change)
-    name = run(LAST.apps[0].answers, "Step")["metadata"]["name"]
-    servers = {item.name: item.server for item in seen.runs}
-    assert servers[name]
-    assert [other for other, server in servers.items() if server == servers[name]] == [name]
-    assert len(set(servers.values())) == 2
-
-
 def test_runs_of_another_rollout_are_left_out():
     def change(answers):
         run(answers, "Step")["metadata"]["ownerReferences"][0]["uid"] = "another"

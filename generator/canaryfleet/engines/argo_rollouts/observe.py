@@ -15,7 +15,6 @@ from msgspec.structs import replace
 from canaryfleet.digest import stamp
 from canaryfleet.engines.argo_rollouts import WINDOW, held, shapes
 from canaryfleet.engines.argo_rollouts.analysis import (
-    ADDRESS,
     CANARY_HASH,
     CLUSTER,
     RETENTION,
@@ -138,7 +137,6 @@ def _digests(answers: Mapping[str, Raw]) -> Iterator[tuple[str, str]]:
     for run in answers["analysisRuns"]["items"]:
         name, arguments = run["metadata"]["name"], run["spec"].get("args", ())
         yield f"analysisRuns/{name}", held.measures(run["spec"], held.given(WINDOW, arguments))
-        yield f"servers/{name}", stamp(held.given(ADDRESS, arguments))
 
 
 class _Unusable(Exception):
@@ -363,9 +361,7 @@ def _runs(
         elif owner != ("Rollout", rollout.metadata.uid):
             role = None
         if role:
-            name = run.metadata.name
-            measures, server = known.get(f"analysisRuns/{name}", ""), known.get(f"servers/{name}", "")
-            yield replace(_run(run, role), measures=measures, server=server)
+            yield replace(_run(run, role), measures=known.get(f"analysisRuns/{run.metadata.name}", ""))
 
 
 def _age(run: shapes.AnalysisRun) -> tuple[Time, int, str]:
