@@ -106,7 +106,9 @@ def _alternatives(document: Document, error: Any, path: tuple[Any, ...]) -> Iter
     ]
     if len(fitting) == 1:
         for inner in fitting[0]:
-            yield from _findings(document, inner)
+            for finding in _findings(document, inner):  # what the field is for stands beside its alternatives
+                own = finding.remedy or inner.path
+                yield finding if own else finding._replace(remedy=_about(error.schema))
         return
     wanted = [_type_name(branch) for branch in error.validator_value if branch.get("type") != "null"]
     remedy = next((said for branch in error.validator_value if (said := _about(branch))), "") or _about(
@@ -140,12 +142,7 @@ def _say(error: Any) -> str:
     value = _shown(error.instance)
     match error.validator:
         case "type":
-            quote = (
-                ": quote it"
-                if error.validator_value == "string" and isinstance(error.instance, int | float)
-                else ""
-            )
-            return f"{value} is not {_type_name(error.schema)}{quote}"
+            return f"{value} is not {_type_name(error.schema)}{': quote it' if _wants_quotes(error) else ''}"
         case "enum":
             return f"{value} is not {_type_name(error.schema)}"
         case "pattern":
@@ -163,6 +160,12 @@ def _say(error: Any) -> str:
         case "exclusiveMinimum" | "exclusiveMaximum":
             return f"{value} is out of range"
     return str(error.message)[:200]
+
+
+def _wants_quotes(error: Any) -> bool:
+    """Whether a number would be right as text: a version 1.4 is, a share of 5 without its % is not."""
+    number = isinstance(error.instance, int | float) and error.validator_value == "string"
+    return number and re.search(error.schema.get("pattern", ""), str(error.instance)) is not None
 
 
 def _shown(value: Any) -> str:

@@ -79,7 +79,10 @@ def resolve(inputs: Inputs) -> Resolved:
     terms = _context(inputs, workload.service["metadata"]["name"])
     resolved = metrics.resolve(spec.analysis, terms)
     issues += _below("analysis", resolved.issues)
-    issues += _bake_issues(spec, resolved.measures)
+    if all(
+        issue.severity == WARNING for issue in resolved.issues
+    ):  # a metric that is wrong is no missing one
+        issues += _bake_issues(spec, resolved.measures)
     everywhere = _everywhere(inputs, workload.bounds)
     issues += _live_issues(everywhere, resolved.measures)
     pods = _pods(inputs, workload, [name for names in members.values() for name in names])
@@ -262,7 +265,7 @@ def _bake_issues(spec: Canary, measures: Sequence[metrics.Measure]) -> Iterable[
                     (key, index, "minSuccessTime"),
                     "CF105",
                     "nothing can be measured while it bakes",
-                    "add a Prometheus metric with a rollback threshold of its own, or remove it",
+                    "add a Prometheus metric with a rollback threshold of its own, or remove minSuccessTime",
                 )
 
 

@@ -15,6 +15,7 @@ def test_a_code_is_explained(tmp_path: Path) -> None:
     result = run("explain", "CF301", "--root", str(tmp_path))
     assert result.code == 0
     assert result.out.startswith("CF301: weight steps that jump (a warning)\n")
+    assert run("explain", "cf301").out == result.out
     assert "{weight: 50%, for: 10m}" in result.out
     assert "lint: {ignore: [{code: CF301, reason: " in result.out
 

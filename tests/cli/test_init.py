@@ -258,6 +258,8 @@ def test_an_image_that_no_registry_pins_writes_nothing_unless_it_is_wanted_so(
     assert content(fleet) == before
     found = init(fleet, "s", "--image", "localhost:1/acme/s:2", "--unpinned")
     assert (found.code, found.codes) == (0, {"CF117"})
+    assert "Next: canaryfleet pin s; canaryfleet lint s; " in found.out, "what lint would ask for comes first"
+    assert "`canaryfleet pin s` adds" in found.err
     assert init(fleet, "m", "--image", "localhost:1/acme/m:2", "--mutable").code == 0
     assert "mutable: true" in (fleet / "specs/m/canary.yaml").read_text()
 

@@ -371,3 +371,24 @@ def test_missing_fields_are_named(full: Repo) -> None:
             result = lint(full, file, changed(FILES[file], path, ...))
             text = " ".join(found.text for found in result.findings if found.file == file)
             assert f"needs `{path[-1]}`" in text, (path, result.err)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said", "unsaid"),
+    [
+        ("weight: 10%", "weight: 150%", "such as 5%", "quote it"),
+        ("weight: 10%", "weight: 5", "such as 5%", "quote it"),
+        ("for: 5m", "for: 10 minutes", "such as 10m", "quote it"),
+        ("rollbackAbove: 1%", "comparedTo: stable, test: {alpha: 5}", "such as 1%", "quote it"),
+        ("version: 1.0.0", "version: 1.0", "quote it", "such as 1%"),
+        ("istio/error-rate", "istio/xyzzy", "known: istio/client-error-rate, ", "arize/"),
+        ("rollbackAbove: 1%", "rollbackAbove: 0.1%", "at once", "bakes"),
+    ],
+)
+def test_what_is_said_is_what_to_write(repo: Repo, old: str, new: str, said: str, unsaid: str) -> None:
+    repo.replace("specs/chat/canary.yaml", old, new)
+    repo.replace("specs/chat/canary.yaml", "{name: rest}", "{name: rest, minSuccessTime: 1h}")
+    result = repo.refused("lint")
+    assert said in result.err
+    assert unsaid not in result.err
+    assert len(result.findings) == 1, "an error is said once, and nothing that only follows from it"

@@ -46,8 +46,8 @@ def _jump(at: Path, last: Decimal, share: Decimal, most: Decimal) -> Iterator[Is
 
 
 def _between(last: Decimal, share: Decimal) -> Decimal:
-    """A weight in the middle, in whole percentages; the first is a small one."""
-    return Decimal("0.05") if not last else Decimal(int((last + share) * 50)) / 100
+    """A weight in the middle, rounded down to 5 points; the first is a small one."""
+    return Decimal("0.05") if not last else Decimal(int((last + share) * 10)) / 20
 
 
 def backward(subject: Subject) -> Iterator[Issue]:

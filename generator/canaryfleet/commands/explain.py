@@ -37,8 +37,8 @@ def run(given: list[str]) -> int:
         help="print what was decided on, as JSON: change it, and explain it again",
     )
     options = arguments.parse(parser, given)
-    if CODE.fullmatch(options.record):
-        return _code(options.record, as_json=options.output == "json")
+    if CODE.fullmatch(code := options.record.upper()):
+        return _code(code, as_json=options.output == "json")
     from canaryfleet import explain, output
     from canaryfleet.record import canonical
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from canaryfleet.commands import arguments, outcome, questions
-from canaryfleet.errors import EXIT_OK, Finding, UsageError
+from canaryfleet.errors import ERROR, EXIT_OK, Finding, UsageError
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
@@ -276,8 +276,14 @@ def _tell(app: str | None, written: Sequence[str], left: Sequence[Finding], *, a
     for path in written:
         print(path)
     outcome.show(left, as_json=False)
+    steps = ["pin"] * any(item.code == "CF117" and item.severity == ERROR for item in left) + [
+        "lint",
+        "render",
+    ]
     then = (
-        f"canaryfleet lint {app}; canaryfleet render {app}" if app else "canaryfleet init APP --image IMAGE"
+        "; ".join(f"canaryfleet {step} {app}" for step in steps)
+        if app
+        else "canaryfleet init APP --image IMAGE"
     )
     print(f"{len(written)} {'file' if len(written) == 1 else 'files'} written. Next: {then}")
 

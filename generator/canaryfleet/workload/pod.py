@@ -167,7 +167,7 @@ def pinned(spec: Canary, template: Object) -> list[Issue]:
             at,
             "CF117",
             f"the image {item.get('image')} is not pinned by digest",
-            "add `@sha256:…`; or say `mutable: true`",
+            f"`canaryfleet pin {spec.metadata.name}` adds `@sha256:…`; or say `mutable: true`",
         )
         for item in (*pods.get("initContainers", []), *pods.get("containers", []))
         if not has_digest(str(item.get("image", "")))
