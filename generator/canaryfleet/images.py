@@ -1,6 +1,7 @@
 """Names of container images: `[REGISTRY/]REPOSITORY[:TAG][@DIGEST]`, as container engines read them."""
 
 import re
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 HUB = "docker.io"
@@ -26,6 +27,21 @@ class Image(NamedTuple):
     def at(self, digest: str) -> str:
         """The same image with a digest, and its tag, for people."""
         return f"{self.name}{f':{self.tag}' if self.tag else ''}@{digest}"
+
+
+def retagged(now: Iterable[str], before: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """Images with the content of one from before, and another tag than it had then: the image, and that tag."""
+    tags: dict[tuple[str, str, str], set[str]] = {}
+    for image in filter(None, map(parse, before)):
+        if image.tag and image.digest:
+            tags.setdefault((image.registry, image.repository, image.digest), set()).add(image.tag)
+    for text in dict.fromkeys(now):
+        image = parse(text)
+        if image is None or not image.tag or not image.digest:
+            continue
+        known = tags.get((image.registry, image.repository, image.digest), set())
+        if known and image.tag not in known:
+            yield text, min(known)
 
 
 def parse(text: str) -> Image | None:

@@ -6,10 +6,10 @@ from posixpath import join
 from types import MappingProxyType
 from typing import NamedTuple
 
-from canaryfleet import overlay, silence
+from canaryfleet import images, overlay, silence
 from canaryfleet.emit import Unwritable
 from canaryfleet.engines.argo_rollouts.validate import validate
-from canaryfleet.errors import ERROR, Finding, Issue, Problems
+from canaryfleet.errors import ERROR, WARNING, Finding, Issue, Problems
 from canaryfleet.freeze import Frozen, freeze
 from canaryfleet.inputs import Inputs
 from canaryfleet.live import Settings, resolve
@@ -39,8 +39,15 @@ class Checked(NamedTuple):
     """Codes of which a spec ignored a warning, by app."""
 
 
-def check(repository: Repository, previous: Mapping[str, Release]) -> Checked:
-    """Freeze every spec in memory and judge the result. `previous`: a release of each app that runs."""
+def check(
+    repository: Repository,
+    previous: Mapping[str, Release],
+    ran: Mapping[str, Collection[str]] = MappingProxyType({}),
+) -> Checked:
+    """Freeze every spec in memory and judge the result.
+
+    `previous`: a release of each app that runs; `ran`: the images of it.
+    """
     frozen: dict[str, Frozen] = {}
     findings: list[Finding] = []
     plans: dict[str, Plan] = {}
@@ -55,6 +62,8 @@ def check(repository: Repository, previous: Mapping[str, Release]) -> Checked:
             issues += violations(spec, samples)
             issues += _shared(app, samples, owners)
             frozen[app] = outcome.frozen
+            if outcome.plan is not None:
+                issues += _retagged(outcome.plan, ran.get(app, ()))
         if outcome.plan is not None:
             plans[app] = outcome.plan
         heard = _heard(spec, issues)
@@ -135,6 +144,22 @@ def _moved(release: Release, previous: Release | None) -> Iterator[Issue]:
             "CF142",
             f"the selector would change from {previous.selector} to {release.selector}",
             "a selector never changes; make a new app",
+        )
+
+
+def _retagged(plan: Plan, ran: Collection[str]) -> Iterator[Issue]:
+    """CF304: content that runs already, under another tag."""
+    work, pods = plan.inputs.spec.workload, plan.workload.template["spec"]
+    named = [
+        str(item.get("image")) for item in (*pods.get("initContainers", []), *pods.get("containers", []))
+    ]
+    for image, tag in images.retagged(named, ran):
+        yield Issue(
+            ("workload", "base" if work.base else "image"),
+            "CF304",
+            f"{image} has the digest of {tag}, which runs: it is the same content under another tag",
+            f"`canaryfleet pin --update {plan.inputs.spec.metadata.name}` asks what the tag is now",
+            WARNING,
         )
 
 

@@ -1,5 +1,6 @@
 """`render`: what to write so that the tree says what the specs say. It never moves a pointer."""
 
+import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from posixpath import join
 from typing import NamedTuple
@@ -16,6 +17,9 @@ from canaryfleet.pointing import at_rest
 from canaryfleet.repo import OVERLAYS, App, Repository
 from canaryfleet.stale import Stale
 from canaryfleet.stale import stale as overlays_behind
+
+# Of a file that canaryfleet wrote: only what a warning compares with, so not worth reading YAML for a thousand apps.
+IMAGE = re.compile(r"""^ *(?:- )?image: ["']?([^\s"']+)""", re.MULTILINE)
 
 
 class Known(NamedTuple):
@@ -67,7 +71,8 @@ def know(tree: Tree, apps: Iterable[str] = ()) -> Known:
             continue
         if release is not None:
             previous[app] = release
-    checked = lint.check(reading.repository, previous)
+    ran = {app: _images(tree, app, release) for app, release in previous.items()}
+    checked = lint.check(reading.repository, previous, ran)
     findings = [*reading.findings, *checked.findings]
     return Known(tree, reading.repository, checked.frozen, findings, merged, previous, checked)
 
@@ -85,6 +90,15 @@ def _running(tree: Tree, app: str) -> Release | None:
         if found is not None and tree.exists(join(OVERLAYS, app, "releases", found.release, "release.yaml")):
             return repo.release(tree, app, found.release)
     return None
+
+
+def _images(tree: Tree, app: str, release: Release) -> frozenset[str]:
+    """The images of a release, as its Rollout names them; none of one whose file can't be read."""
+    path = join(OVERLAYS, app, "releases", release.id, "rollout.yaml")
+    try:
+        return frozenset(IMAGE.findall(tree.read(path).decode(errors="replace")))
+    except Problems:  # said where the tree is proven
+        return frozenset()
 
 
 def render(known: Known, settled: Collection[str] = ()) -> Rendering:

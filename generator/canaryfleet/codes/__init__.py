@@ -34,6 +34,8 @@ class Code(NamedTuple):
     """Whether it can be a warning about a spec, which the spec may silence."""
     dated: bool = False
     """Whether it comes and goes with time."""
+    past: bool = False
+    """Whether it compares with a release that runs, which no example of files has."""
     fleet: bool = False
     """Whether it needs the specs of all apps."""
 
