@@ -32,9 +32,9 @@ class Image(NamedTuple):
 def retagged(now: Iterable[str], before: Iterable[str]) -> Iterator[tuple[str, str]]:
     """Images with the content of one from before, and another tag than it had then: the image, and that tag."""
     tags: dict[tuple[str, str, str], set[str]] = {}
-    for image in filter(None, map(parse, before)):
-        if image.tag and image.digest:
-            tags.setdefault((image.registry, image.repository, image.digest), set()).add(image.tag)
+    for old in filter(None, map(parse, before)):
+        if old.tag and old.digest:
+            tags.setdefault((old.registry, old.repository, old.digest), set()).add(old.tag)
     for text in dict.fromkeys(now):
         image = parse(text)
         if image is None or not image.tag or not image.digest:
