@@ -278,6 +278,18 @@ def test_json(fleet: Path) -> None:
 # From what somebody has
 
 
+def test_a_secret_in_plain_text_is_warned_of_and_not_shown(fleet: Path, tmp_path: Path) -> None:
+    env = "env: [{name: MODE, value: fast}, {name: API_TOKEN, value: hunter2}, {name: MAX_TOKENS, value: '100'}]\n          "
+    (tmp_path / "live.yaml").write_text(
+        LIVE.replace("ports: [{name: http, containerPort", env + "ports: [{name: http, containerPort")
+    )
+    found = init(fleet, "--from-deployment", str(tmp_path / "live.yaml"), "--port", "80")
+    assert found.code == 0
+    (warned,) = [item for item in found.findings if item.code == "CF045"]
+    assert "API_TOKEN" in warned.text
+    assert "hunter2" not in found.out + found.err
+
+
 def test_a_running_deployment_is_adopted_without_what_the_cluster_added(fleet: Path, tmp_path: Path) -> None:
     (tmp_path / "live.yaml").write_text(LIVE)
     found = init(fleet, "--from-deployment", str(tmp_path / "live.yaml"), "--port", "80")

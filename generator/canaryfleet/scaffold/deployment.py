@@ -4,8 +4,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from canaryfleet.emit import emit, emit_all
-from canaryfleet.errors import Finding, problem
-from canaryfleet.scaffold.manifests import UNFIT, Manifest, cleaned, mapping, runs, sequence
+from canaryfleet.errors import WARNING, Finding, problem
+from canaryfleet.masked import is_secret
+from canaryfleet.scaffold.manifests import EXPOSED, UNFIT, Manifest, cleaned, mapping, runs, sequence
 from canaryfleet.workload.objects import within
 
 _CONTAINERS = ("initContainers", "containers")
@@ -88,7 +89,21 @@ def take(
         workload["port"] = port["port"]
     optional = {"replicas": wish.replicas, "startup": wish.startup, "adopt": adopt or None}
     workload |= {key: value for key, value in optional.items() if value is not None}
+    findings += _exposed(deployment, pods)
     return Taken(cleaned(deployment), (chosen, *others), workload, _protocol(port), tuple(findings))
+
+
+def _exposed(deployment: Manifest, pods: Mapping[str, Any]) -> Iterator[Finding]:
+    """Variables whose name says that they are secret, and that stand there in plain text: also in Git then."""
+    remedy = "before you commit, put it into a Secret, and let the variable name that: valueFrom.secretKeyRef"
+    for key in _CONTAINERS:
+        for number, part in enumerate(sequence(pods["spec"].get(key))):
+            for index, variable in enumerate(map(mapping, sequence(mapping(part).get("env")))):
+                name, value = variable.get("name"), variable.get("value")
+                if isinstance(name, str) and isinstance(value, str) and value and is_secret(name, value):
+                    place = deployment.place("spec", "template", "spec", key, number, "env", index)
+                    what = f"{name} stands there in plain text, and in the base that was written"
+                    yield Finding(place, EXPOSED, what, remedy, WARNING)
 
 
 def _template(deployment: Manifest) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from canaryfleet.syntax import Document, parse_manifests
 
 UNFIT = "CF041"
 LEFT = "CF042"
+EXPOSED = "CF045"
 
 # What the API server, its controllers and clients write; none of it is anybody's wish.
 _OF_THE_CLUSTER = (
