@@ -21,10 +21,11 @@ def findings_text(
             print(finding, file=stream)
     errors = sum(finding.severity == ERROR for finding in shown)
     if shown:
-        print(f"{_count(errors, 'error')}, {_count(len(shown) - errors, 'warning')}", file=stream)
+        print(f"{count(errors, 'error')}, {count(len(shown) - errors, 'warning')}", file=stream)
 
 
-def _count(number: int, noun: str) -> str:
+def count(number: int, noun: str) -> str:
+    """`1 wave`, `2 waves`."""
     return f"{number} {noun}" + ("" if number == 1 else "s")
 
 

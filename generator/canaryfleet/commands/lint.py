@@ -43,7 +43,9 @@ def run(given: list[str]) -> int:
         findings = list(problems.findings)
     else:
         findings, silenced = _judged(known, all_apps=not options.apps)
-        fine = f"{len(known.repository.specs)} specs and {len(known.repository.clusters)} clusters: nothing is wrong"
+        here = known.repository
+        shown = f"{output.count(len(here.specs), 'spec')} and {output.count(len(here.clusters), 'cluster')}"
+        fine = f"{shown}: nothing is wrong"
     _show(tree, options.output, findings, silenced)
     if fine and not findings and options.output == "text":
         print(fine + (f"; the specs silence {len(silenced)} of what is dangerous" if silenced else ""))

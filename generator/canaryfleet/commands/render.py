@@ -60,7 +60,8 @@ def _check(known: "Known", as_json: bool) -> int:
     output.findings_text(proof.findings, sys.stderr)
     _tell_waiting(proof.waiting)
     if not outcome.code(proof.findings):
-        print(f"{proof.overlays} overlays and {proof.releases} releases are what canaryfleet writes")
+        shown = f"{output.count(proof.overlays, 'overlay')} and {output.count(proof.releases, 'release')}"
+        print(f"{shown} are what canaryfleet writes")
     return outcome.code(proof.findings)
 
 
