@@ -18,7 +18,7 @@ from canaryfleet.emit import emit
 from canaryfleet.errors import Place, Problems, problem
 from canaryfleet.files import Changes, Tree
 from canaryfleet.freeze import freeze
-from canaryfleet.live import Live, Settings, resolve, room
+from canaryfleet.live import Live, Settings, kept, resolve, room
 from canaryfleet.models.base import API_VERSION, Metadata
 from canaryfleet.models.decision import Decision, Move
 from canaryfleet.models.release import Done, Release
@@ -153,12 +153,13 @@ def _live(
     if not new:
         return present
     try:
-        found = wanted(cluster)._asdict()
+        found = wanted(cluster)
     except Problems:
         if not back:
             raise
-        found = present._replace(cluster=cluster)._asdict()
-    return present._replace(**{name: found[name] for name in new})
+        found = present._replace(cluster=cluster)
+    said = kept(found, present)._asdict()
+    return present._replace(**{name: said[name] for name in new})
 
 
 def inventory(tree: Tree, app: str) -> Wanted:

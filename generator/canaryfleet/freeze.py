@@ -216,7 +216,7 @@ def _release(
         tools=dict(plan.inputs.tools),
         config=tuple(sorted(config_name(item) for item in workload.config)),
         live=LiveShape(
-            replicas=workload.autoscaler is None,
+            replicas=workload.bounds.replicas is not None,  # else something scales it
             autoscaler=workload.autoscaler,
             virtualService=spec.metadata.name,
             internalHost=routing.internal_host,

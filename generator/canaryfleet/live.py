@@ -132,6 +132,24 @@ def unresolved(live: Live) -> set[str]:
     return set(REFERENCE.findall(_texts(live)))
 
 
+def kept(live: Live, present: Live) -> Live:
+    """`live`, with as many pods as there are where the inventory says no number.
+
+    A cluster may have, or go back to, a release that is scaled in another way than the spec is now. A Rollout without
+    `replicas` gets one pod of the controller, and the API server refuses an autoscaler without a maximum, so none may
+    go without. An autoscaler stands still then at what there was; without one there are as many pods as it allowed.
+    """
+    replicas = present.maximum if present.replicas is None else present.replicas
+    held = present if present.maximum is not None else Live(minimum=replicas, maximum=replicas)
+    # one bound without the other comes from an override for an autoscaler that the spec does not have
+    bounds = held if None in (live.minimum, live.maximum) else live
+    return live._replace(
+        replicas=replicas if live.replicas is None else live.replicas,
+        minimum=bounds.minimum,
+        maximum=bounds.maximum,
+    )
+
+
 def fit(live: Live, shape: LiveShape) -> Live:
     """Only what a release has room for: an autoscaler owns the replicas, for example."""
     scaled = shape.autoscaler is not None

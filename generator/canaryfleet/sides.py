@@ -9,7 +9,7 @@ from canaryfleet import lint, overlay, repo
 from canaryfleet.errors import ERROR, Finding, Problems
 from canaryfleet.files import Tree
 from canaryfleet.freeze import Frozen, freeze
-from canaryfleet.live import Live, Settings, fit, resolve, room
+from canaryfleet.live import Live, Settings, fit, kept, resolve, room
 from canaryfleet.manifests import Builder, Object, immutable, overlay_folder
 from canaryfleet.models.release import Release
 from canaryfleet.overlay import Target
@@ -99,7 +99,11 @@ class Side:
     def wanted(self, cluster: str) -> Live | None:
         """The live settings that the inventory says; None if it doesn't."""
         member = self.clusters.get(cluster)
-        return resolve(self._settings, member) if self._settings and member else None
+        if self._settings is None or member is None:
+            return None
+        present = self.present(cluster)
+        live = resolve(self._settings, member)
+        return kept(live, present) if present else live
 
     def present(self, cluster: str) -> Live | None:
         """The live settings that the overlay carries; None if there are none that can be read."""

@@ -37,7 +37,7 @@ from canaryfleet.errors import ERROR, Finding, Place, Problems, problem
 from canaryfleet.files import Tree
 from canaryfleet.git import Logged
 from canaryfleet.landing import BRANCHES, Landing
-from canaryfleet.live import Settings
+from canaryfleet.live import Live, Settings, kept
 from canaryfleet.live import resolve as live_settings
 from canaryfleet.manifests import Builder, Object, immutable
 from canaryfleet.models import decision
@@ -418,6 +418,7 @@ class _Scales:
         if (live.most if self._release.live.autoscaler else live.replicas) is not None:
             return live
         resolved = live_settings(self._spec(), self._ground.plan.clusters[cluster])
+        resolved = kept(resolved, Live(live.replicas, live.fewest, live.most))
         return Scale(resolved.replicas, resolved.maximum)
 
     def _spec(self) -> Settings:

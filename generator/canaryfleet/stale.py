@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from canaryfleet import overlay
 from canaryfleet.errors import Finding, Place, Problems
-from canaryfleet.live import Live, Settings, resolve
+from canaryfleet.live import Live, Settings, kept, resolve
 from canaryfleet.models.cluster import Cluster
 from canaryfleet.models.release import Release
 from canaryfleet.repo import App, Committed
@@ -52,6 +52,11 @@ def stale(app: App, settings: Settings, clusters: Mapping[str, Cluster]) -> Iter
         if wanted.encode() == committed.data:
             continue
         present = present_live(committed, release)
+        if present is not None:
+            live = kept(live, present)
+            wanted = overlay.text(app.name, at, pointer.fallback, config, live)
+            if wanted.encode() == committed.data:
+                continue
         if (
             present is None
             or overlay.text(app.name, at, pointer.fallback, config, present).encode() != committed.data

@@ -5,6 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from canaryfleet import content, repo
+from canaryfleet.check import check
+from canaryfleet.errors import ERROR
+from canaryfleet.files import Tree
+from canaryfleet.overlay import Pointer
 from support import Project, one
 
 HERE = Path(__file__).parent
@@ -65,3 +70,74 @@ def test_windows_are_those_of_the_waves_in_force(project: Project, urgency: str,
     edit(project, "^overrides:$", f"hotfixWaves: [{{name: pilot}}]\nurgency: {urgency}\noverrides:")
     project.render()
     assert bool(project.point(APP, "pilot").writes) == moves
+
+
+FIXED = "  port: 8080\n  replicas: 6"
+SCALED = "  port: 8080\n  autoscaler: {min: 2, max: 12, cpu: 70%}"
+
+
+def everywhere(project: Project, version: str, scale: str) -> None:
+    """Another version with another scale, rendered and on every cluster."""
+    respec(project, version, scale)
+    project.point_everything(APP)
+
+
+def respec(project: Project, version: str, scale: str) -> None:
+    """The spec with another version and another scale, rendered."""
+    edit(project, r"^version: .*$", f"version: {version}")
+    edit(project, r"^  port: 8080\n(  (replicas|autoscaler): .*\n)?", scale + "\n")
+    project.render(settled=["all"])
+
+
+def replicas(project: Project, cluster: str) -> object:
+    """What the Rollout asks for."""
+    return one(project.built(APP, cluster), "Rollout")["spec"].get("replicas")
+
+
+def bounds(project: Project, cluster: str) -> tuple[object, object]:
+    """What the autoscaler stays between."""
+    spec = one(project.built(APP, cluster), "HorizontalPodAutoscaler")["spec"]
+    return spec.get("minReplicas"), spec.get("maxReplicas")
+
+
+def back(project: Project, id: str) -> None:
+    """The pilot goes back to a release, as the bot and `canaryfleet rollback` write it."""
+    tree = Tree(project.root)
+    app = repo.load_app(tree, APP)
+    releases = content.shelf(lambda name: repo.release(tree, APP, name))
+    wanted = content.inventory(tree, APP)
+    data = content.text(APP, PILOT, Pointer(id, None), app.overlays[PILOT], releases, wanted, back=True)
+    (project.root / repo.overlay_path(APP, PILOT)).write_bytes(data)
+
+
+def test_a_release_without_an_autoscaler_keeps_its_replicas_when_the_spec_gets_one(project: Project) -> None:
+    everywhere(project, "2.0.0", FIXED)
+    respec(project, "3.0.0", SCALED)
+    assert replicas(project, OTHER) == 6
+    assert project.render(settled=["all"]).changes.writes.keys() & {repo.overlay_path(APP, OTHER)} == set()
+    assert not [item for item in check(project.know()).findings if item.severity == ERROR]
+    project.point(APP, "pilot")
+    assert (replicas(project, PILOT), bounds(project, PILOT)) == (None, (2, 12))
+
+
+def test_a_release_with_an_autoscaler_keeps_its_bounds_when_the_spec_loses_it(project: Project) -> None:
+    everywhere(project, "2.0.0", SCALED)
+    respec(project, "3.0.0", FIXED)
+    assert bounds(project, OTHER) == (2, 12)
+    edit(project, "^exposure:$", "exposure:\n  hosts: [chat.example]\n  gateways: [a/b]")
+    project.render(settled=["all"])
+    assert (hosts(project, OTHER), bounds(project, OTHER)) == (["chat.example"], (2, 12))
+
+
+def test_going_back_to_another_way_of_scaling_leaves_no_pods_away(project: Project) -> None:
+    everywhere(project, "2.0.0", FIXED)
+    fixed = project.pointers(APP)[PILOT].release
+    respec(project, "3.0.0", SCALED)
+    project.point(APP, "pilot")
+    scaled = project.pointers(APP)[PILOT].release
+    back(project, fixed)
+    assert replicas(project, PILOT) == 12  # as many as it may have had
+    respec(project, "4.0.0", FIXED)
+    assert replicas(project, PILOT) == 6
+    back(project, scaled)
+    assert bounds(project, PILOT) == (6, 6)
