@@ -40,7 +40,7 @@ NOT_BUILT = "its kustomize base was not built: whether it is rendered, and its o
 
 
 class Ground(NamedTuple):
-    """What all apps of a tree share. `main`: the default branch's overlays by path; None: there is none.
+    """What all apps of a tree share. `main`: the default branch's overlays and releases by path; None: there is none.
 
     `build`: kustomize bases too; `measured`: also what is measured, and how often.
     """
@@ -89,11 +89,12 @@ def outlook(tree: Tree, apps: Iterable[str], now: datetime, *, build: bool = Fal
 
 
 def _on_main(tree: Tree, fleet: Fleet, apps: Iterable[str]) -> dict[str, str] | None:
-    """Blob id by path of the apps' overlays on the default branch."""
+    """Blob id by path of the apps' overlays and releases on the default branch."""
     branch = git.default_ref(tree.root, fleet.defaultBranch)
     if branch is None:
         return None
-    return git.tree_files(tree.root, branch, *(f"{repo.OVERLAYS}/{app}/clusters" for app in apps))
+    parts = (f"{repo.OVERLAYS}/{app}/{part}" for app in apps for part in ("clusters", "releases"))
+    return git.tree_files(tree.root, branch, *parts)
 
 
 def _app(ground: Ground, name: str) -> AppPlan:
@@ -248,7 +249,8 @@ def _merging(app: App, on_main: Mapping[str, Committed]) -> Iterator[_Change]:
 
 def _following(ground: Ground, app: App, spec: Spec, candidate: str) -> Iterator[_Change]:
     """Live settings that `canaryfleet render` has not written yet. Raises Problems for an overlay edited by hand."""
-    had = set(repo.release_names(ground.tree, app.name)) - ({candidate} - set(app.releases))
+    gone = repo.never_had(ground.tree, app, candidate, ground.main)
+    had = set(repo.release_names(ground.tree, app.name)) - ({candidate} - set(app.releases)) - gone
     calm = pointing.at_rest(app.pointers, app.releases, had)
     for part, bounds in _bounds(app, spec):
         settings = Settings(spec.model, bounds, ground.fleet)

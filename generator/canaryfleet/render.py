@@ -175,12 +175,12 @@ def _superseded(known: Known, app: App, release: str) -> set[str]:
     """Files of releases that never reached the default branch, and that nothing names any more."""
     if known.merged is None:
         return set()
-    keep = {release, *app.releases}
     home = join(OVERLAYS, app.name, "releases")
-    gone = set()
-    for id in repo.release_names(known.tree, app.name):
-        if id not in keep and join(home, id, "release.yaml") not in known.merged:
-            gone |= set(known.tree.walk(join(home, id)))
+    gone = {
+        path
+        for id in repo.never_had(known.tree, app, release, known.merged)
+        for path in known.tree.walk(join(home, id))
+    }
     kept_config = {name for item in app.releases.values() for name in item.config} | set(
         known.frozen[app.name].release.config
     )
@@ -206,9 +206,14 @@ def everywhere(known: Known) -> set[str]:
 
 
 def resting(known: Known, app: App) -> set[str]:
-    """Clusters of an app that are surely at rest; a candidate that nobody has yet changes nothing."""
-    waiting = {known.frozen[app.name].release.id} - set(app.releases)
-    had = set(repo.release_names(known.tree, app.name)) - waiting
+    """Clusters of an app that are surely at rest; a candidate that nobody has yet changes nothing.
+
+    Nor does what `render` deletes: else its own check would say after it that others are at rest.
+    """
+    candidate = known.frozen[app.name].release.id
+    waiting = {candidate} - set(app.releases)
+    gone = repo.never_had(known.tree, app, candidate, known.merged)
+    had = set(repo.release_names(known.tree, app.name)) - waiting - gone
     return at_rest(app.pointers, app.releases, had)
 
 

@@ -1,6 +1,6 @@
 """A GitOps repository as models: everything that people wrote, read and checked in one go."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from math import isfinite
 from posixpath import join
@@ -473,3 +473,14 @@ def candidate_of(data: bytes, path: str) -> str:
         raise problem(
             Place(path), "CF163", f"this names no release: {error}", "restore it from Git"
         ) from None
+
+
+def never_had(tree: Tree, app: App, candidate: str, merged: Collection[str] | None) -> set[str]:
+    """Releases that no cluster can have had: never on the default branch, no candidate, and nothing names them.
+
+    `merged`: paths on the default branch; None without Git, where every release counts as one that was had.
+    """
+    if merged is None:
+        return set()
+    others = set(release_names(tree, app.name)) - {candidate, *app.releases}
+    return {id for id in others if join(OVERLAYS, app.name, "releases", id, "release.yaml") not in merged}

@@ -1,6 +1,7 @@
 """What is read live: settings wait for a Rollout at rest, and never travel with a pointer."""
 
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -84,9 +85,14 @@ def everywhere(project: Project, version: str, scale: str) -> None:
 
 def respec(project: Project, version: str, scale: str) -> None:
     """The spec with another version and another scale, rendered."""
+    respec_only(project, version, scale)
+    project.render(settled=["all"])
+
+
+def respec_only(project: Project, version: str, scale: str) -> None:
+    """The spec with another version and another scale, not rendered."""
     edit(project, r"^version: .*$", f"version: {version}")
     edit(project, r"^  port: 8080\n(  (replicas|autoscaler): .*\n)?", scale + "\n")
-    project.render(settled=["all"])
 
 
 def replicas(project: Project, cluster: str) -> object:
@@ -115,7 +121,7 @@ def test_a_release_without_an_autoscaler_keeps_its_replicas_when_the_spec_gets_o
     respec(project, "3.0.0", SCALED)
     assert replicas(project, OTHER) == 6
     assert project.render(settled=["all"]).changes.writes.keys() & {repo.overlay_path(APP, OTHER)} == set()
-    assert not [item for item in check(project.know()).findings if item.severity == ERROR]
+    assert codes(project) == set()
     project.point(APP, "pilot")
     assert (replicas(project, PILOT), bounds(project, PILOT)) == (None, (2, 12))
 
@@ -141,3 +147,27 @@ def test_going_back_to_another_way_of_scaling_leaves_no_pods_away(project: Proje
     assert replicas(project, PILOT) == 6
     back(project, scaled)
     assert bounds(project, PILOT) == (6, 6)
+
+
+def test_a_release_that_render_takes_away_keeps_no_settings_waiting(tmp_path: Path) -> None:
+    project = Project(tmp_path)
+    project.copy(HERE / "shared", APP)
+    project.copy(HERE / "second-release" / "first", APP)
+    project.render()
+    project.point_everything(APP)
+    who = ["-c", "user.name=ann", "-c", "user.email=ann@acme.example", "-c", "commit.gpgsign=false"]
+    for words in (["init", "-q", "-b", "main"], ["add", "-A"], [*who, "commit", "-qm", "so"]):
+        subprocess.run(["git", *words], cwd=tmp_path, check=True)
+    respec(project, "2.0.0", "  port: 8080")
+    respec_only(project, "3.0.0", "  port: 8080\n  replicas: 3")
+    assert codes(project) == {"CF170", "CF171"}
+    rendering = project.render()
+    assert [path for path in rendering.changes.deletes if "/2.0.0-" in path]
+    assert rendering.waiting == []
+    assert replicas(project, OTHER) == 3
+    assert codes(project) == set()
+
+
+def codes(project: Project) -> set[str]:
+    """What `render --check` finds wrong."""
+    return {item.code for item in check(project.know()).findings if item.severity == ERROR}

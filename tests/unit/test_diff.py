@@ -298,9 +298,9 @@ def test_a_release_that_has_room_for_other_settings(made: Repo, run: Run) -> Non
     made.data["workload"]["autoscaler"] = {"min": 2, "max": 9, "cpu": "70%"}
     made.change()
     (app,) = data(run)["apps"]
-    (live,), (group,) = app["atOnce"], app["byWaves"]
-    assert changed(live) == {"Rollout chat: spec.replicas": ("3", None)}
-    assert "Rollout chat: spec.replicas" not in changed(group)
+    assert "atOnce" not in app
+    (group,) = app["byWaves"]
+    assert changed(group)["Rollout chat: spec.replicas"] == ("3", None)
     assert {"kind": "HorizontalPodAutoscaler", "what": "added"}.items() <= group["objects"][-1].items()
 
 
