@@ -4,9 +4,11 @@ overlays of its clusters.
 Why they are as they are (Argo CD's documentation and controller/sync.go, 2.9 to 3.5):
 - the Applications come from the overlays that are there, so a pointer for another cluster needs no other file;
 - nothing is deleted because a file went: `create-update` keeps an Application that the generator no longer makes,
-  `preserveResourcesOnDeletion` keeps its objects if somebody deletes it, `Prune=false` keeps both if another Application
-  applies these files. Within an overlay what a release no longer has is pruned: what pods of the fallback mount stays in
-  the overlay, and with `PruneLast` a sync would last as long as a canary, and keep a rollback waiting;
+  `preserveResourcesOnDeletion` keeps its objects if somebody deletes it, `Prune=false` and `Delete=false` keep both if
+  another Application applies these files and a file, or all of that Application, goes. Within an overlay what a release no
+  longer has is pruned: what canaryfleet names by content and pods of the fallback mount stays in the overlay, and what a
+  base brings for pods is marked (freeze.py). With `PruneLast` a sync would last as long as a canary, and keep a
+  rollback waiting;
 - ConfigMaps with prompts are larger than the annotation of a client-side apply can be, and a client-side apply of a
   Rollout can be a silent no-op (argo-cd 4727): `ServerSideApply`;
 - what the engine writes is no difference, for else a sync would undo it. `RespectIgnoreDifferences` would keep whole lists
@@ -25,7 +27,7 @@ from canaryfleet.models.fleet import ArgoCD, Fleet
 FOLDER = "argocd"
 HEADER = "Made by canaryfleet: what Argo CD applies where."
 API = "argoproj.io/v1alpha1"
-KEPT = {"argocd.argoproj.io/sync-options": "Prune=false"}
+KEPT = {"argocd.argoproj.io/sync-options": "Prune=false,Delete=false"}
 CLUSTER = "{{.path.basename}}"  # the folder of an overlay
 
 Object = dict[str, Any]

@@ -28,6 +28,13 @@ from canaryfleet.workload.pod import Pod
 
 GENERATED = "Made by canaryfleet; frozen. A change is a new release."
 
+_CONFIGURATION = ("ConfigMap", "Secret", "ExternalSecret", "SealedSecret", "SecretProviderClass")
+LEANED_ON = frozenset((*_CONFIGURATION, "PersistentVolumeClaim", "Role", "RoleBinding", "ServiceAccount"))
+STAYS = {
+    "argocd.argoproj.io/compare-options": "IgnoreExtraneous",
+    "argocd.argoproj.io/sync-options": "Prune=false",
+}
+
 
 class Frozen(NamedTuple):
     """A release and its files (paths below `overlays/<app>/`), and the live part of its inputs."""
@@ -89,7 +96,7 @@ def _release_files(
         parts["analysis.yaml" if item["kind"] == "AnalysisTemplate" else "rollout.yaml"].append(item)
     parts["others.yaml"] = [
         *([plan.workload.disruption] if plan.workload.disruption else []),
-        *plan.workload.carried,
+        *map(_outliving, plan.workload.carried),
     ]
     labels = plan.inputs.fleet.labels
     files = {
@@ -108,6 +115,17 @@ def _release_files(
             plan, made, analysis=rendered.analysis
         )
     return files
+
+
+def _outliving(item: Object) -> Object:
+    """What pods lean on by name stays when a release without it comes: then stable pods still have the traffic.
+
+    Argo CD would prune it as the canary begins; it asks the annotations of the live object.
+    """
+    if item["kind"] not in LEANED_ON:
+        return item
+    metadata = item["metadata"]
+    return item | {"metadata": metadata | {"annotations": STAYS | (metadata.get("annotations") or {})}}
 
 
 def _labelled(item: Object, labels: Mapping[str, str]) -> Object:

@@ -103,7 +103,7 @@ def test_nothing_deletes_because_a_file_went(project: Project) -> None:
     assert spec["template"]["spec"]["syncPolicy"]["automated"] == {"prune": True}  # not allowEmpty
     for path in ("project.yaml", f"apps/{APP}.yaml"):
         assert load(project, path)["metadata"]["annotations"] == {
-            "argocd.argoproj.io/sync-options": "Prune=false"
+            "argocd.argoproj.io/sync-options": "Prune=false,Delete=false"
         }
 
 
@@ -206,3 +206,16 @@ def test_addresses_that_are_none_or_would_show_a_secret(project: Project, reposi
     change(project.root / "fleet.yaml", "git@git.acme.example:acme/fleet.git", f'"{repository}"')
     with pytest.raises(Problems, match=r"fleet\.yaml.*repository"):
         project.findings()
+
+
+def test_what_stable_pods_mount_is_not_pruned_when_a_release_drops_it(tmp_path: Path) -> None:
+    made = Project(tmp_path)
+    made.copy(GOLDEN / "shared", APP)
+    made.copy(GOLDEN / "cases/base-several-deployments-hpa-configmap", APP)
+    made.render()
+    made.point_everything(APP)
+    found = {item["kind"]: item["metadata"].get("annotations", {}) for item in made.built(APP, "eu-1")}
+    option = "argocd.argoproj.io/sync-options"
+    assert found["ConfigMap"][option] == "Prune=false"
+    assert option not in found["HorizontalPodAutoscaler"]  # an autoscaler that stays would go on scaling
+    assert option not in found["Rollout"]
