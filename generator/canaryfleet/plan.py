@@ -6,7 +6,7 @@ that there are: approvals, pauses that wait for a person, and measurements that 
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
 from canaryfleet import pointing, schedule
@@ -15,6 +15,8 @@ from canaryfleet.models.cluster import Cluster
 from canaryfleet.models.plan import Share, WavePlan
 from canaryfleet.models.release import Release, ReleaseWave
 from canaryfleet.pointing import State
+
+LAST = datetime(9000, 1, 1, tzinfo=UTC)  # what ends later has no known end: the calendar ends soon after
 
 
 class Given(NamedTuple):
@@ -82,6 +84,8 @@ def _times(
         if at is None or (at := opens(state, wave, at)) is None:
             return begins, None
         begins = begins or at
+        if timedelta(seconds=each) > LAST - at:
+            return begins, None
         at += timedelta(seconds=each)
     return begins, at
 
@@ -91,7 +95,7 @@ def opens(state: State, wave: ReleaseWave, since: datetime) -> datetime | None:
     if not pointing.stops(state._replace(now=since), wave):
         return since
     live = state.windows.get(wave.name)
-    ends = [end for end in _ends(state) if end > since]
+    ends = [end for end in _ends(state) if since < end < LAST]
     moments = {
         *ends,
         *(at for end in (since, *ends) for at in schedule.openings(live.windows if live else (), end)),

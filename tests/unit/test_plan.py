@@ -1,6 +1,7 @@
 """`canaryfleet plan` on real files, and its times and batches against the rules that the bot goes by."""
 
 import json
+import re
 import shutil
 import subprocess
 from collections.abc import Sequence
@@ -197,6 +198,21 @@ def test_what_merging_the_tree_changes(tree: Path, capsys: pytest.CaptureFixture
 def git(tree: Path, *words: str) -> None:
     who = ["-c", "user.name=ann", "-c", "user.email=ann@acme.example"]
     subprocess.run(["git", *who, *words], cwd=tree, check=True, capture_output=True)
+
+
+def test_a_freeze_for_ever_and_years_of_waiting_have_no_known_end(
+    tree: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    edit(tree, SPEC, "port: 3000", "port: 3001")
+    waves = "waves: [{name: all, maxConcurrency: 1, minSuccessTime: 9999d9999h999999m9999999s}]"
+    path = tree / SPEC
+    path.write_text(re.sub(r"^waves:\n(- .*\n|  .*\n)*", waves + "\n", path.read_text(), flags=re.MULTILINE))
+    made = plan(tree, capsys)
+    assert made["waves"][0]["ends"][:1] == "2"
+    edit(tree, SPEC, "maxConcurrency: 1,", "windows: [{days: Mon, from: '09:00', to: '10:00'}],")
+    for_ever = "freezes:\n- {name: ever, from: '2020-01-01T00:00:00Z', to: '9999-12-31T23:59:59Z', why: x}"
+    edit(tree, "fleet.yaml", "freezes:", for_ever)
+    assert "ends" not in plan(tree, capsys)
 
 
 def test_one_bad_app_hides_no_other(tree: Path, capsys: pytest.CaptureFixture[str]) -> None:
