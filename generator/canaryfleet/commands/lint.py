@@ -43,8 +43,10 @@ def run(given: list[str]) -> int:
         findings = list(problems.findings)
     else:
         findings, silenced = _judged(known, all_apps=not options.apps)
+        from canaryfleet.output import count
+
         here = known.repository
-        shown = f"{output.count(len(here.specs), 'spec')} and {output.count(len(here.clusters), 'cluster')}"
+        shown = f"{count(len(here.specs), 'spec')} and {count(len(here.clusters), 'cluster')}"
         fine = f"{shown}: nothing is wrong"
     _show(tree, options.output, findings, silenced)
     if fine and not findings and options.output == "text":
