@@ -245,7 +245,17 @@ def test_a_release_that_somebody_wrote(
         assert ("CF163" in shown.err) is bool(code)
 
 
-@pytest.mark.parametrize("at", ["soon", "2026-11-06T10:00:00", "2026-13-06T10:00:00Z", "99999999999d"])
+@pytest.mark.parametrize(
+    "at",
+    [
+        "9999-12-31T23:59:59Z",
+        "0001-01-01T00:00:00+14:00",
+        "soon",
+        "2026-11-06T10:00:00",
+        "2026-13-06T10:00:00Z",
+        "99999999999d",
+    ],
+)
 def test_a_time_that_is_none(tree: Path, capsys: pytest.CaptureFixture[str], at: str) -> None:
     assert cli.main(["plan", "--at", at, "--root", str(tree)]) == 2
     assert "--at" in capsys.readouterr().err

@@ -84,6 +84,8 @@ def _instant(text: str | None) -> "datetime":
         raise UsageError(f"--at: {error}") from None
     if at.tzinfo is None:
         raise UsageError(f"--at: {text} has no time zone: write 2026-11-20T10:00:00Z")
+    if not 1000 <= at.year < 9000:  # windows and waves need room in the calendar
+        raise UsageError(f"--at: {text} is no year of a release")
     return at.astimezone(UTC)
 
 
