@@ -58,6 +58,7 @@ def check(
         issues = list(outcome.issues)
         if outcome.frozen is not None:
             issues += _moved(outcome.frozen.release, previous.get(app))
+            issues += _handed_over(spec, outcome.frozen.release, previous.get(app))
             samples = _built(repository, spec, outcome.frozen, issues)
             issues += violations(spec, samples)
             issues += _shared(app, samples, owners)
@@ -145,6 +146,24 @@ def _moved(release: Release, previous: Release | None) -> Iterator[Issue]:
             f"the selector would change from {previous.selector} to {release.selector}",
             "a selector never changes; make a new app",
         )
+
+
+def _handed_over(spec: Spec, release: Release, previous: Release | None) -> Iterator[Issue]:
+    """CF305: what runs has its replicas in Git, and the release leaves them to an autoscaler.
+
+    Whoever applies it takes the field away that only it owned (server-side apply), and the controller takes a Rollout
+    without one for one pod (utils/defaults, GetReplicasOrDefault) until the autoscaler has acted.
+    """
+    if previous is None or not previous.live.replicas or release.live.replicas:
+        return
+    name, space = release.metadata.name, release.metadata.namespace
+    yield Issue(
+        ("workload", "base" if spec.model.workload.base else "autoscaler"),
+        "CF305",
+        "what runs has a fixed number of pods, and this release an autoscaler: stable pods may fall to one meanwhile",
+        f"before each wave give spec.replicas of Rollout {space}/{name} a second owner: `canaryfleet explain CF305`",
+        WARNING,
+    )
 
 
 def _retagged(plan: Plan, ran: Collection[str]) -> Iterator[Issue]:
