@@ -164,7 +164,8 @@ def test_a_missing_destination_rule_is_said_by_no_condition_and_the_canary_stand
     assert {phase(rollout) for rollout in (*seen, app.rollout)} <= {"Paused", "Progressing"}
     assert canary_weight(app.rollout) == 20
     app.sync()
-    app.until_now(lambda: goes_on(app), "it goes on", RETRY)
+    # the controller waits twice as long after each failure: about as long again as the rule was away
+    app._waking(lambda seconds: app.until_now(lambda: goes_on(app), "it goes on", seconds))
     app.until_healthy(second)
 
 
