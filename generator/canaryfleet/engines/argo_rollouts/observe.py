@@ -131,7 +131,10 @@ def _digests(answers: Mapping[str, Raw]) -> Iterator[tuple[str, str]]:
     current = answers["rollout"].get("status", {}).get("currentPodHash")
     for item in answers["replicaSets"]["items"]:
         if item["metadata"].get("labels", {}).get(HASH) == current and current:
-            given = held.environment(item["spec"]["template"])
+            template = item["spec"]["template"]
+            if template["spec"] == first["spec"]:  # mostly, and quicker than the form without defaults
+                continue
+            given = held.environment(template)
             if given != held.environment(first):
                 yield f"replicaSets/{item['metadata']['name']}", stamp(given)
     for run in answers["analysisRuns"]["items"]:
