@@ -13,7 +13,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-from canaryfleet import after, exposition, git, repo
+from canaryfleet import after, commits, exposition, git, repo
 from canaryfleet.errors import EXIT_OK, Place, Problems, UsageError, one_line, problem
 from canaryfleet.exposition import Figure
 from canaryfleet.generated import load
@@ -136,7 +136,8 @@ class Answers(NamedTuple):
 
     def commit(self) -> str:
         """The commit that the revision names now. Raises Problems CF025, CF026."""
-        return git.resolve(self.root, self.revision)
+        git.check_ref(self.revision)
+        return commits.resolve(self.root, self.revision)
 
 
 def _error(status: int, text: str) -> Page:

@@ -215,3 +215,14 @@ def _distance(metric: MetricEvidence, value: float) -> float:
             above = value - limit if (match[1] == "<") == bad else limit - value
             return above / (abs(limit) or 1.0)
     return inf
+
+
+def ago(at: datetime, since: datetime | None) -> str:
+    """Whole seconds, minutes, hours or days: 45s, 12m, 3h, 2d."""
+    if since is None:
+        return ""
+    seconds = max(0, int((at - since).total_seconds()))
+    for size, unit in ((86_400, "d"), (3_600, "h"), (60, "m")):
+        if seconds >= 2 * size:
+            return f"{seconds // size}{unit}"
+    return f"{seconds}s"

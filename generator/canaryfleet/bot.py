@@ -9,7 +9,7 @@ from typing import Any
 from msgspec import to_builtins
 
 from canaryfleet import gate, notify, output, reconcile, repo, sight
-from canaryfleet.errors import EXIT_FINDINGS, EXIT_OK, Finding, Problems, UsageError
+from canaryfleet.errors import EXIT_FINDINGS, EXIT_OK, Finding, Problems
 from canaryfleet.files import Tree
 from canaryfleet.forges import connect
 from canaryfleet.gate import Judged
@@ -58,10 +58,7 @@ def run_forever(bot: Bot, apps: Sequence[str], *, every: float, listen: str, lea
     from canaryfleet.web import address
 
     gc.enable()  # unlike every other command, this one lives long
-    try:
-        host, port = address(listen)
-    except ValueError as error:
-        raise UsageError(f"--listen: {error}") from None
+    host, port = address(listen)
     journal, tell = Journal(), Teller(bot)
     journal.hide(value for name, value in os.environ.items() if _SECRET.search(name))
     for finding in tell.findings:

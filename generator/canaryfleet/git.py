@@ -128,7 +128,7 @@ def default_ref(root: str | os.PathLike[str], branch: str) -> str | None:
     None if there is neither, or no repository, or no git at all. A repository that git refuses to
     read is not nothing: it raises `Problems` CF025, or a check against the branch would pass unseen.
     """
-    _check(branch)
+    check_ref(branch)
     candidates = [f"refs/remotes/origin/{branch}", f"refs/heads/{branch}"]
     try:
         done = _call(root, ["for-each-ref", "--format=%(refname)", *candidates], None, 60)
@@ -142,20 +142,13 @@ def default_ref(root: str | os.PathLike[str], branch: str) -> str | None:
     return next((ref for ref in candidates if ref in found), None)
 
 
-def resolve(root: str | os.PathLike[str], ref: str) -> str:
-    """The id of the commit that a ref names. Raises `Problems`: CF025 there is none, CF026 its name is not allowed."""
-    _check(ref)
-    printed = run(root, ["rev-parse", "--verify", "--quiet", "--end-of-options", f"{ref}^{{commit}}"])
-    return printed.decode().strip()
-
-
 def tree_files(root: str | os.PathLike[str], ref: str, *under: str) -> dict[str, str]:
     """The files that the commit `ref` has below the folders `under`: path to blob id.
 
     Paths are relative to `root`, which may be a folder somewhere in the repository. Submodules are
     left out. Raises `Problems`: CF025 there is no such ref, CF026 its name is not allowed.
     """
-    _check(ref)
+    check_ref(ref)
     # Run in a folder of the repository, ls-tree looks only below it and prints paths relative to it.
     folders = [] if {"", "."} & set(under) else [folder.rstrip("/") + "/" for folder in under]
     printed = run(root, ["ls-tree", "-r", "-z", ref, "--", *folders]) if under else b""
@@ -247,7 +240,7 @@ def log(
     """
     refs = [ref, *without]
     for name in refs:
-        _check(name)
+        check_ref(name)
     words = ["log", *_LOG, f"--max-count={most}", ref, *(f"^{name}" for name in refs[1:]), "--", *paths]
     printed = run(root, words, timeout=timeout, offline=True)
     return _logged(iter(printed.split(b"\0")), below)
@@ -300,7 +293,7 @@ def ahead(root: str | os.PathLike[str], ids: Iterable[str], without: Iterable[st
     """
     names = list(without)
     for name in names:
-        _check(name)
+        check_ref(name)
     asked = [*ids, *(f"^{name}" for name in names)]
     return set(run(root, ["rev-list", "--stdin"], stdin=_lines(asked), offline=True).decode().split())
 
@@ -427,7 +420,7 @@ def _secrets(environment: Mapping[str, str]) -> list[str]:
     return sorted((word for word in words if len(word) >= _SHORTEST_SECRET), key=len, reverse=True)
 
 
-def _check(ref: str) -> None:
+def check_ref(ref: str) -> None:
     """Refuse what could be an option or an expression instead of a name."""
     if not ref or ref.startswith("-") or ".." in ref or not _NOT_IN_REFS.isdisjoint(ref):
         raise problem(Place("."), BAD_REF, f"{ref!r} is not the name of a branch or ref")

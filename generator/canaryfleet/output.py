@@ -48,6 +48,13 @@ def print_json(data: Any) -> None:
     print()
 
 
+def print_model(value: Any) -> None:
+    """A model as JSON on standard output, in the order of its fields."""
+    from msgspec import json as models
+
+    print(models.format(models.encode(value), indent=2).decode())
+
+
 def table(rows: Sequence[Sequence[object]], head: Sequence[str], width: int | None = None) -> str:
     """Columns as wide as their content, without a border; with a width the widest columns are cut to fit."""
     cells = [list(head), *([str(cell) for cell in row] for row in rows)]

@@ -72,6 +72,10 @@ class Most(NamedTuple):
     seconds: float
 
 
+# The history is evidence, so nearly all of it is looked at; a bound there is, since everything has one.
+WHOLE = Most(commits=100_000, files=5_000_000, seconds=120.0)
+
+
 class Log(NamedTuple):
     """The history of some apps, oldest first."""
 

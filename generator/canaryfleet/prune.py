@@ -13,9 +13,10 @@ from canaryfleet import after, applications, commits, git, limits, situation
 from canaryfleet.errors import ERROR, Place, Problems, problem
 from canaryfleet.files import Changes, Tree
 from canaryfleet.models.release import Release
+from canaryfleet.past import WHOLE
 from canaryfleet.render import Known
 from canaryfleet.repo import OVERLAYS
-from canaryfleet.situation import MOST, Ground
+from canaryfleet.situation import Ground
 
 CANT = "CF175"
 
@@ -90,7 +91,7 @@ def _young(ground: Ground, app: str, now: datetime) -> Iterator[str]:
     home = join(OVERLAYS, app, "releases")
     added: dict[str, datetime] = {}
     logged = git.log(
-        ground.tree.root, ground.commit, [home], below=ground.below, most=MOST.commits, timeout=MOST.seconds
+        ground.tree.root, ground.commit, [home], below=ground.below, most=WHOLE.commits, timeout=WHOLE.seconds
     )
     for item in logged:
         for path, file in item.files.items():

@@ -9,11 +9,8 @@ from canaryfleet.files import Changes, Tree
 from canaryfleet.models.decision import Decision, Merged, Pointed, Policy, Reason, Situation, release_facts
 from canaryfleet.nearest import nearest
 from canaryfleet.overrule import CANT
-from canaryfleet.past import Most
 
 STAYS = "CF174"
-# As much as the bot looks at: what was proven long ago is proven.
-MOST = Most(commits=100_000, files=5_000_000, seconds=120.0)
 
 
 class Way(NamedTuple):
@@ -90,7 +87,7 @@ def _history(tree: Tree, app: str, now: datetime, findings: list[Finding]) -> tu
         ref = git.default_ref(tree.root, repo.fleet(tree).defaultBranch) if clone else None
         if clone is None or ref is None or clone.shallow:
             raise problem(Place("."), "CF182", "this is no clone with the whole history")
-        log = past.log(tree.root, ref, [app], below=clone.prefix, most=MOST)
+        log = past.log(tree.root, ref, [app], below=clone.prefix, most=past.WHOLE)
         return tuple(history.merged(log.of(app), now))
     except Problems as problems:
         what = f"{problems.findings[0].message}: fallbacks are taken as the overlays name them, whoever wrote that"

@@ -59,7 +59,6 @@ from canaryfleet.models.observation import Sighting, Verdict
 from canaryfleet.models.promotion import Promotion
 from canaryfleet.models.release import Release
 from canaryfleet.overlay import Pointer
-from canaryfleet.past import Most
 from canaryfleet.sources import Source
 from canaryfleet.standing import Facts
 from canaryfleet.status import Plan
@@ -67,8 +66,6 @@ from canaryfleet.takes import Scale
 from canaryfleet.tampered import Given, Kept
 
 M = TypeVar("M")
-# The history is evidence, so nearly all of it is looked at; a bound there is, since everything has one.
-MOST = Most(commits=100_000, files=5_000_000, seconds=120.0)
 BRANCH = re.compile(rf"{BRANCHES}([^/]+)/([^/]+)")
 SHALLOW = "CF182"
 REWRITTEN = "CF169"
@@ -122,9 +119,9 @@ def survey(tree: Tree, commit: str, now: datetime) -> Ground:
     clusters = repo.read_clusters(tree, findings)
     names = sorted({*_folders(tree, repo.OVERLAYS, findings), *_folders(tree, repo.SPECS, findings)})
     with _all_there(tree.root):
-        found = past.log(tree.root, commit, names, below=below, most=MOST)
-        spine = tampered.first_parents(tree.root, commit, MOST.seconds)
-        given = tampered.given(tree.root, commit, names, found, spine, below=below, most=MOST)
+        found = past.log(tree.root, commit, names, below=below, most=past.WHOLE)
+        spine = tampered.first_parents(tree.root, commit, past.WHOLE.seconds)
+        given = tampered.given(tree.root, commit, names, found, spine, below=below, most=past.WHOLE)
         turned = list(_turned(tree.root, commit, spine))
     halves = {}
     for name in names:
@@ -142,7 +139,7 @@ def survey(tree: Tree, commit: str, now: datetime) -> Ground:
 
 
 def _turned(root: str, commit: str, spine: Sequence[str]) -> Iterator[Finding]:
-    merge = tampered.turned(root, commit, spine, MOST.seconds)
+    merge = tampered.turned(root, commit, spine, past.WHOLE.seconds)
     if merge:
         what = f"the merge {merge[:12]} has the default branch as its second parent, so what the bot did before is beside it"
         remedy = f"merge {merge[:12]}^1 into {merge[:12]}^2 and push that; and never merge by fast-forward"
@@ -507,7 +504,7 @@ def _requests(ground: Ground, found: Iterable[PullRequest], me: str) -> dict[str
     heads = [{pull.head, tips.get(TRACKED + pull.branch, pull.head)} for pull, _, _ in named]
     commits = git.show(root, chain.from_iterable(heads), below=ground.below)
     ahead = git.ahead(root, commits, [ground.commit, ground.ref])
-    pointers = past.pointers_of(root, commits.values(), MOST.seconds)
+    pointers = past.pointers_of(root, commits.values(), past.WHOLE.seconds)
     asked: dict[str, list[Request]] = {}
     for (pull, app, key), ids in zip(named, heads, strict=True):
         own = {id: _own(commits.get(id), (app, key), ahead, pointers) for id in ids}

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import TextIO
 
-from canaryfleet.board import concerns
+from canaryfleet.board import ago, concerns
 from canaryfleet.errors import one_line
 from canaryfleet.models.status import AppStatus, ClusterStatus, Status
 from canaryfleet.output import table
@@ -52,7 +52,7 @@ def _row(wave: str, item: ClusterStatus, at: datetime) -> tuple[str, ...]:
         verdict.reason if verdict else ("not looked at" if item.release else "not deployed"),
         done,
         "" if item.weight is None else f"{item.weight}%",
-        _ago(at, verdict.since) if verdict else "",
+        ago(at, verdict.since) if verdict else "",
         _nearest(item),
     )
 
@@ -63,17 +63,6 @@ def _nearest(item: ClusterStatus) -> str:
         return ""
     limits = " ".join(filter(None, (near.promote, near.rollback)))
     return one_line(f"{near.name} {f'{near.unit} ' if near.unit else ''}{near.value:.3g} ({limits})")
-
-
-def _ago(at: datetime, since: datetime | None) -> str:
-    """Whole seconds, minutes, hours or days: 45s, 12m, 3h, 2d."""
-    if since is None:
-        return ""
-    seconds = max(0, int((at - since).total_seconds()))
-    for size, unit in ((86_400, "d"), (3_600, "h"), (60, "m")):
-        if seconds >= 2 * size:
-            return f"{seconds // size}{unit}"
-    return f"{seconds}s"
 
 
 def _coloured(line: str, item: ClusterStatus) -> str:

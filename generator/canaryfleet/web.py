@@ -8,6 +8,8 @@ from socket import AF_INET, AF_INET6, socket
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
+from canaryfleet.errors import UsageError
+
 PLAIN = "text/plain; charset=utf-8"
 LARGEST = 64 * 1024  # bytes of a body
 
@@ -37,10 +39,10 @@ def yes(good: bool, bad: str) -> Page:
 
 
 def address(listen: str) -> tuple[str, int]:
-    """Host and port of `HOST:PORT` or `:PORT`. Raises ValueError."""
+    """Host and port of what --listen names: `HOST:PORT` or `:PORT`. Raises UsageError."""
     host, _, port = listen.rpartition(":")
     if not (port.isdecimal() and port.isascii()) or int(port) > 65_535:
-        raise ValueError(f"{listen} is no address such as :8080 or 127.0.0.1:8080")
+        raise UsageError(f"--listen: {listen} is no address such as :8080 or 127.0.0.1:8080")
     return host.strip("[]"), int(port)
 
 

@@ -45,9 +45,7 @@ def test_a_warning_is_told_and_ends_well(dangerous: Repo) -> None:
 
 def test_silence_is_told_where_nothing_is_wrong(repo: Repo) -> None:
     result = repo.run("lint")
-    assert (
-        result.out == "1 spec and 2 clusters: nothing is wrong; the specs silence 2 of what is dangerous\n"
-    )
+    assert result.out == "1 spec and 2 clusters: nothing is wrong; the specs silence 2 of what is dangerous\n"
 
 
 def test_json_is_what_the_schema_says(dangerous: Repo) -> None:

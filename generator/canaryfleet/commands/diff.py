@@ -40,9 +40,9 @@ def run(given: list[str]) -> int:
     from canaryfleet import diffview
 
     if options.output == "json":
-        from msgspec import json
+        from canaryfleet.output import print_model
 
-        print(json.format(json.encode(found), indent=2).decode())
+        print_model(found)
     elif options.output == "markdown":
         print(diffview.as_markdown(found, options.limit), end="")
     else:

@@ -38,9 +38,9 @@ def run(given: list[str]) -> int:
     chance = random.Random(options.seed).random  # noqa: S311
     found = forecast(about, options.runs, options.seed, chance, _progress(options.runs, sys.stderr))
     if options.output == "json":
-        from msgspec import json
+        from canaryfleet.output import print_model
 
-        print(json.format(json.encode(found), indent=2).decode())
+        print_model(found)
     else:
         print(text(found, sys.stdout))
     return EXIT_OK

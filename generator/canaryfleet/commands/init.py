@@ -289,11 +289,11 @@ def _tell(app: str | None, written: Sequence[str], left: Sequence[Finding], *, a
 
 
 def _print_json(app: str | None, written: Sequence[str], left: Sequence[Finding]) -> None:
-    from msgspec import convert, json
+    from msgspec import convert
 
     from canaryfleet import output
     from canaryfleet.models.started import Left, Started
 
     found = tuple(convert(output.finding_data(item), Left) for item in sorted(left))
     told: Any = Started(app=app, written=tuple(written), left=found)
-    print(json.format(json.encode(told), indent=2).decode())
+    output.print_model(told)

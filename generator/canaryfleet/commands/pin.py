@@ -78,8 +78,7 @@ def _resolver(*, update: bool) -> Callable[[str], str]:
 
 def _tell(changed: Sequence["Change"], *, written: bool, as_json: bool) -> None:
     if as_json:
-        from msgspec import json
-
+        from canaryfleet import output
         from canaryfleet.models.pinned import Pinned, PinnedImage
 
         images = tuple(
@@ -93,7 +92,7 @@ def _tell(changed: Sequence["Change"], *, written: bool, as_json: bool) -> None:
             )
             for use, new in changed
         )
-        print(json.format(json.encode(Pinned(images=images, written=written)), indent=2).decode())
+        output.print_model(Pinned(images=images, written=written))
         return
     for use, new in changed:
         print(f"{use.place}: {use.image} -> {new}")

@@ -29,9 +29,9 @@ def run(given: list[str]) -> int:
     found = outlook(arguments.tree(options.root), options.apps, _instant(options.at), build=options.build)
     outcome.show(found.findings, as_json=False)
     if options.output == "json":
-        from msgspec import json
+        from canaryfleet.output import print_model
 
-        print(json.format(json.encode(found.plan), indent=2).decode())
+        print_model(found.plan)
     else:
         print(text(found.plan, sys.stdout))
     return outcome.code(found.findings)

@@ -1,7 +1,7 @@
 """`canaryfleet presets`, and `canaryfleet presets show`."""
 
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from canaryfleet.commands import arguments
 from canaryfleet.errors import EXIT_OK, UsageError
@@ -34,7 +34,9 @@ def _list(given: list[str]) -> int:
         raise UsageError(f"there is no stack {options.stack}; {nearest(options.stack, presets.STACKS)}")
     found = catalogue.listed(presets.stack(options.stack) if options.stack else presets.all_names())
     if options.output == "json":
-        _print(found)
+        from canaryfleet.output import print_model
+
+        print_model(found)
     else:
         _tell(found)
     return EXIT_OK
@@ -67,7 +69,9 @@ def _show(given: list[str]) -> int:
         raise UsageError(f"no preset is named {options.name}; {nearest(options.name, presets.all_names())}")
     details = catalogue.details(preset, _context(options.root, options.app) if options.app else None)
     if options.output == "json":
-        _print(details)
+        from canaryfleet.output import print_model
+
+        print_model(details)
     else:
         print(catalogue.text(details.preset))
     return EXIT_OK
@@ -83,9 +87,3 @@ def _context(root: str | None, app: str) -> "Context":
     if spec is None:
         raise Problems([item for item in reading.findings if item.severity == ERROR])
     return resolve.context(lint.inputs(reading.repository, spec))
-
-
-def _print(value: Any) -> None:
-    from msgspec import json
-
-    print(json.format(json.encode(value), indent=2).decode())

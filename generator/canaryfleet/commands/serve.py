@@ -28,10 +28,7 @@ def run(given: list[str]) -> int:
     from canaryfleet.applicationset import serve
     from canaryfleet.web import address
 
-    try:
-        host, port = address(options.listen)
-    except ValueError as error:
-        raise UsageError(f"--listen: {error}") from None
+    host, port = address(options.listen)
     root = arguments.tree(options.root).root
     return serve(root, options.revision, _token(options.token_file), host, port)
 

@@ -86,9 +86,9 @@ def _watch(tree: "Tree", apps: Sequence[str], source: "Source", timeout: float, 
 
 def _tell_status(status: "Status", as_json: bool) -> None:
     if as_json:
-        from msgspec import json
+        from canaryfleet.output import print_model
 
-        print(json.format(json.encode(status), indent=2).decode())
+        print_model(status)
         return
     from canaryfleet import view
 

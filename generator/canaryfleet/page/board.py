@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from urllib.parse import quote
 
+from canaryfleet.board import ago
 from canaryfleet.models.base import CountOrPercent
 from canaryfleet.models.observation import Verdict
 from canaryfleet.models.release import version_of
@@ -12,7 +13,7 @@ from canaryfleet.models.report import AppReport, ClusterReport, Series, WaveRepo
 from canaryfleet.models.status import ClusterStatus
 from canaryfleet.page import charts
 from canaryfleet.page.html import Html, join, spaced, tag
-from canaryfleet.page.words import NAMES, ORDER, ago, clock, count, icon, number, state, time
+from canaryfleet.page.words import NAMES, ORDER, clock, count, icon, number, state, time
 
 WIDE = ((60, "w4"), (16, "w3"), (5, "w2"), (0, "w1"))  # by how many clusters: how much room a wave takes
 NO_WAVE = "-"

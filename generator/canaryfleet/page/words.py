@@ -92,17 +92,6 @@ def number(value: float) -> str:
     return f"{value:,.0f}" if 1000 <= abs(value) < 1e9 else f"{value:.3g}"
 
 
-def ago(at: datetime, since: datetime | None) -> str:
-    """Whole seconds, minutes, hours or days: 45s, 12m, 3h, 2d."""
-    if since is None:
-        return ""
-    seconds = max(0, int((at - since).total_seconds()))
-    for size, unit in ((86_400, "d"), (3_600, "h"), (60, "m")):
-        if seconds >= 2 * size:
-            return f"{seconds // size}{unit}"
-    return f"{seconds}s"
-
-
 def count(found: int, noun: str) -> str:
     """1 cluster, 1,000 clusters."""
     return f"{found:,} {noun}" + ("" if found == 1 else "s")
