@@ -10,6 +10,7 @@ import operator
 import re
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
+from functools import lru_cache
 from operator import itemgetter
 from typing import Literal, NamedTuple
 
@@ -76,11 +77,17 @@ def needed(release: Release, role: str) -> frozenset[str]:
 def _holds(condition: str | None, value: float) -> bool:
     if condition is None:
         return False
+    compare, bound = _comparison(condition)
+    return compare(value, bound)
+
+
+@lru_cache(maxsize=1024)
+def _comparison(condition: str) -> tuple[Callable[[float, float], bool], float]:
     found = CONDITION.fullmatch(condition)
     if found is None:
         raise Contradiction(f"the release's condition {condition!r} is none")
     # a float, as the controller compares; the same text gives the same float there
-    return COMPARE[found[1]](value, float(found[2]))
+    return COMPARE[found[1]], float(found[2])
 
 
 def number(value: str | None) -> float | None:

@@ -99,9 +99,11 @@ def given(name: str, arguments: Iterable[Raw]) -> str | None:
 
 def _plain(value: Any, name: str = "") -> Any:
     """A value that stands under a name, without what says nothing."""
+    if isinstance(value, str):
+        return value
     if isinstance(value, dict):
-        return dict(_said(value, name))
-    if isinstance(value, list | tuple):
+        return _said(value, name)
+    if isinstance(value, (list, tuple)):
         return [_plain(item) for item in value]
     return _literal(value)
 
@@ -110,21 +112,23 @@ def _literal(value: Any) -> Any:
     """Data as it is; a whole number is the same with and without a point, and Go writes none."""
     if isinstance(value, dict):
         return {key: _literal(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
+    if isinstance(value, (list, tuple)):
         return [_literal(item) for item in value]
     return int(value) if isinstance(value, float) and value.is_integer() and abs(value) < 2**63 else value
 
 
-def _said(value: Raw, name: str) -> Iterator[tuple[str, Any]]:
+def _said(value: Raw, name: str) -> Raw:
+    texts, amounts, found = name in TEXTS, name in AMOUNTS, {}
     for key, item in value.items():
         if item is None:
             continue
-        if key in FREE or name in TEXTS:
-            yield key, _literal(item)
+        if texts or key in FREE:
+            found[key] = _literal(item)
             continue
-        plain = _amount(item) if name in AMOUNTS or key in AMOUNT else _plain(item, key)
+        plain = _amount(item) if amounts or key in AMOUNT else _plain(item, key)
         if (plain or key in ZEROS) and not (isinstance(plain, str) and _default(name, key, plain)):
-            yield key, plain
+            found[key] = plain
+    return found
 
 
 def _default(name: str, key: str, text: str) -> bool:

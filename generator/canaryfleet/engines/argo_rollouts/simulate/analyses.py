@@ -7,7 +7,6 @@ Specs, results and measurements are never altered, only replaced: so they are sh
 """
 
 import re
-from collections.abc import Iterator
 from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any, Literal
@@ -40,10 +39,12 @@ def bound(condition: str) -> tuple[str, float] | None:
 
 
 def begin(head: Raw, spec: Raw, now: datetime) -> Raw:
-    """A new run."""
-    run = head | {"spec": spec, "status": {"phase": "Running", "startedAt": stamp(now)}}
+    """A new run. It keeps when each of its metrics is measured next, None if that is over, and the first of these."""
+    at = stamp(now)
     kept = {metric["name"]: _kept(spec, metric["name"]) for metric in spec["metrics"]}
-    return run | {"_kept": kept, "_due": _next(run)}
+    dues = {metric["name"]: moment(at) + span(metric.get("initialDelay", "0")) for metric in spec["metrics"]}
+    run = head | {"spec": spec, "status": {"phase": "Running", "startedAt": at}}
+    return run | {"_kept": kept, "_dues": dues, "_due": min(dues.values(), default=None)}
 
 
 def ended(run: Raw) -> bool:
@@ -63,25 +64,6 @@ def next_due(run: Raw) -> datetime | None:
     return found
 
 
-def _next(run: Raw) -> datetime | None:
-    if ended(run):
-        return None
-    results = _results(run)
-    times = (_due(run, metric, results.get(metric["name"])) for metric in run["spec"]["metrics"])
-    return min((time for time in times if time), default=None)
-
-
-def _due(run: Raw, metric: Raw, result: Raw | None) -> datetime | None:
-    """When a metric is measured next; None if it is over."""
-    if result is None:
-        return moment(run["status"]["startedAt"]) + span(metric.get("initialDelay", "0"))
-    if result["phase"] != "Running":
-        return None
-    last = result["measurements"][-1]
-    again = ERROR_RETRY if last["phase"] == "Error" else span(metric.get("interval", "10s"))
-    return moment(last["finishedAt"]) + again
-
-
 @lru_cache(maxsize=256)
 def span(text: str) -> timedelta:
     """A duration as it is written."""
@@ -90,26 +72,35 @@ def span(text: str) -> timedelta:
 
 def measure(run: Raw, now: datetime, mood: Mood) -> bool:
     """Measures what is due, and judges the run; whether something changed. `mood`: what is measured now."""
-    results = _results(run)
-    measured = {} if run["spec"].get("terminate") else dict(_measured(run, results, now, mood))
-    if measured:
-        run["status"]["metricResults"] = [*(results | measured).values()]
+    measured = not run["spec"].get("terminate") and _measured(run, now, mood)
     over = _assess(run, now)
-    run["_due"] = _next(run)
-    return over or bool(measured)
+    times = () if ended(run) else [time for time in run["_dues"].values() if time]
+    run["_due"] = min(times, default=None)
+    return over or measured
 
 
-def _results(run: Raw) -> dict[str, Raw]:
-    return {item["name"]: item for item in run["status"].get("metricResults", ())}
-
-
-def _measured(run: Raw, results: dict[str, Raw], now: datetime, mood: Mood) -> Iterator[tuple[str, Raw]]:
-    """The new results of what is due."""
+def _measured(run: Raw, now: datetime, mood: Mood) -> bool:
+    """Adds to the results what is due, if anything is."""
+    dues = run["_dues"]
+    pending = {name for name, time in dues.items() if time is not None and time <= now}
+    if not pending:
+        return False
+    at, results = stamp(now), {item["name"]: item for item in run["status"].get("metricResults", ())}
     for metric in run["spec"]["metrics"]:
-        result = results.get(metric["name"])
-        time = _due(run, metric, result)
-        if time is not None and time <= now:
-            yield metric["name"], _measure(run, metric, result or _first(run, metric), now, mood)
+        if (name := metric["name"]) in pending:
+            result = _measure(run, metric, results.get(name) or _first(run, metric), at, mood)
+            results[name], dues[name] = result, _again(metric, result)
+    run["status"]["metricResults"] = [*results.values()]
+    return True
+
+
+def _again(metric: Raw, result: Raw) -> datetime | None:
+    """When a metric is measured next; None if it is over."""
+    if result["phase"] != "Running":
+        return None
+    last = result["measurements"][-1]
+    wait = ERROR_RETRY if last["phase"] == "Error" else span(metric.get("interval", "10s"))
+    return moment(last["finishedAt"]) + wait
 
 
 def _first(run: Raw, metric: Raw) -> Raw:
@@ -117,8 +108,8 @@ def _first(run: Raw, metric: Raw) -> Raw:
     return result | ({"dryRun": True} if _dry(run, metric["name"]) else {})
 
 
-def _measure(run: Raw, metric: Raw, before: Raw, now: datetime, mood: Mood) -> Raw:
-    result, at = dict(before), stamp(now)
+def _measure(run: Raw, metric: Raw, before: Raw, at: str, mood: Mood) -> Raw:
+    result = dict(before)
     nth = result.get("count", 0) + result.get("error", 0)
     phase, value = outcome(metric, _of_stable(mood) if "dryRun" in result else mood, nth)
     entry: Raw = {"phase": phase, "startedAt": at, "finishedAt": at}

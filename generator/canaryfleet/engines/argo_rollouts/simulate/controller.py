@@ -114,7 +114,8 @@ class World:
         if not settled or not self.settled:
             self.alarm = self._alarm()
         self.version += 1
-        self.wake = self.now + REACTION if changed else None
+        # Nothing follows where the Rollout has nothing to do: what is measured is nothing to it.
+        self.wake = self.now + REACTION if changed and not self.settled else None
 
     def _measure(self) -> bool:
         """Whether a run has changed; what it measures is nothing to the Rollout, how it ends is."""
