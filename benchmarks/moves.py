@@ -25,9 +25,9 @@ from canaryfleet.board import Seat
 from canaryfleet.decide import decide
 from canaryfleet.engines.argo_rollouts.simulate import Event, Script
 from canaryfleet.files import Changes, Tree
+from canaryfleet.ground import Ground, survey
 from canaryfleet.manifests import Builder, immutable, overlay_folder
 from canaryfleet.models.observation import Observation
-from canaryfleet.situation import Ground
 from canaryfleet.sources.simulation import Simulation
 from canaryfleet.status import Seen
 from canaryfleet.verdict import judge
@@ -81,7 +81,7 @@ def _judged(item: Seen) -> Seen:
 
 def _survey(root: Path) -> Ground:
     head = git.run(root, ["rev-parse", "HEAD"]).decode().strip()
-    return situation.survey(Tree(root), head, NOW)
+    return survey(Tree(root), head, NOW)
 
 
 def _observed(ground: Ground) -> Iterator[Seen]:

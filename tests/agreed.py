@@ -9,10 +9,11 @@ from datetime import datetime
 from itertools import groupby
 from typing import NamedTuple
 
+from canaryfleet.case import Expected, Proof
 from canaryfleet.engines.argo_rollouts.observe import observe
 from canaryfleet.models.observation import Verdict
 from canaryfleet.models.release import Release
-from canaryfleet.verdict import Expected, Proof, judge
+from canaryfleet.verdict import judge
 from recordings import Event, Object, Recording, State
 
 HASH = "rollouts-pod-template-hash"

@@ -12,6 +12,7 @@ from typing import Any, Literal, NamedTuple
 from msgspec.structs import replace
 
 from canaryfleet import limits
+from canaryfleet.case import SKEW
 from canaryfleet.decide import decide
 from canaryfleet.models.base import Metadata
 from canaryfleet.models.decision import (
@@ -32,7 +33,6 @@ from canaryfleet.models.fleet import Fleet
 from canaryfleet.models.observation import Evidence, RunEvidence, Verdict
 from canaryfleet.models.promotion import Excuse, HoldEntry, Promotion
 from canaryfleet.models.release import ReleaseWave
-from canaryfleet.verdict import SKEW
 
 API: Any = "canaryfleet.dev/v1alpha1"
 BEGIN = datetime(2026, 11, 2, 9, tzinfo=UTC)  # a Monday

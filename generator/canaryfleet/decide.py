@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from canaryfleet import limits, pointing, standing
 from canaryfleet.backward import propose as backward
 from canaryfleet.backward import what_is_barred
+from canaryfleet.case import SKEW
 from canaryfleet.digest import short
 from canaryfleet.forward import RULES, unproven
 from canaryfleet.models.decision import (
@@ -27,7 +28,6 @@ from canaryfleet.models.decision import (
 )
 from canaryfleet.proposal import Proposal, names, reason
 from canaryfleet.standing import Facts
-from canaryfleet.verdict import SKEW
 
 
 def decide(situation: Situation) -> Decision:

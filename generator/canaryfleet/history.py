@@ -24,12 +24,12 @@ from typing import Any, Literal, NamedTuple
 
 from msgspec.structs import replace
 
+from canaryfleet.case import MEASURED, SKEW, Proof
 from canaryfleet.landing import Landing
 from canaryfleet.models.decision import Merged, Move
 from canaryfleet.models.decision import Proof as Proved
 from canaryfleet.models.observation import Basis, Verdict
 from canaryfleet.overlay import Pointer
-from canaryfleet.verdict import MEASURED, SKEW, Proof
 
 _NAME, _ID = r"[a-z0-9][a-z0-9.-]{0,252}", r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}"
 _RECORD = re.compile(

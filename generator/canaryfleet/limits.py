@@ -8,12 +8,12 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from canaryfleet import pointing, standing
+from canaryfleet.case import SKEW
 from canaryfleet.models.decision import Code, Move, Pointed, Reason, ReleaseFacts, Situation
 from canaryfleet.models.release import ReleaseWave
 from canaryfleet.overlay import Pointer
 from canaryfleet.pointing import State
 from canaryfleet.standing import Facts
-from canaryfleet.verdict import SKEW
 
 FAR = timedelta(days=1)  # more than anybody waits for
 NEWEST = "git log --first-parent --grep=Canaryfleet-Decision --format='%cI %h %s' | sort | tail -1"

@@ -19,6 +19,7 @@ from canaryfleet.decide import decide
 from canaryfleet.errors import Problems, one_line
 from canaryfleet.files import Tree
 from canaryfleet.git import Logged
+from canaryfleet.ground import Ground, survey
 from canaryfleet.models.base import API_VERSION
 from canaryfleet.models.decision import Decision, Merged
 from canaryfleet.models.observation import Sighting
@@ -163,7 +164,7 @@ def _surveyed(
         return {app: Told(unknown="nothing is committed on the default branch") for app in apps}
     commit = git.run(tree.root, ["rev-parse", "--verify", f"{ref}^{{commit}}"]).decode().strip()
     with commits.worktree(tree.root, commit) as folder:
-        ground = situation.survey(Tree(folder), commit, now)
+        ground = survey(Tree(folder), commit, now)
         evidence = situation.see(ground, sightings)
         known = situation.read(ground, evidence, (), "", now)
         return {
@@ -188,7 +189,7 @@ def _next(decision: Decision) -> Next:
     )
 
 
-def _history(root: str, ground: situation.Ground, app: str) -> tuple[Happening, ...]:
+def _history(root: str, ground: Ground, app: str) -> tuple[Happening, ...]:
     """The newest commits that say something about an app, newest first, in Git's own order."""
     merged = {item.commit: item for item in ground.halves[app].history}
     folder = f"{repo.OVERLAYS}/{app}"

@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from datetime import datetime
 
+from canaryfleet.case import SKEW
 from canaryfleet.models.observation import Observation
-from canaryfleet.verdict import SKEW
 
 
 def carried(seen: Observation, release: str, pod: str, promoted: datetime | None) -> datetime | None:

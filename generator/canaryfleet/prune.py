@@ -12,11 +12,11 @@ from typing import NamedTuple
 from canaryfleet import after, applications, commits, git, limits, situation
 from canaryfleet.errors import ERROR, Place, Problems, problem
 from canaryfleet.files import Changes, Tree
+from canaryfleet.ground import Ground, survey
 from canaryfleet.models.release import Release
 from canaryfleet.past import WHOLE
 from canaryfleet.render import Known
 from canaryfleet.repo import OVERLAYS
-from canaryfleet.situation import Ground
 
 CANT = "CF175"
 
@@ -40,7 +40,7 @@ def prune(known: Known, now: datetime) -> Pruned:
     tree = known.tree
     ref = git.default_ref(tree.root, known.repository.fleet.defaultBranch)
     commit = commits.resolve(tree.root, ref) if ref else ""
-    ground = situation.survey(tree, commit, now)
+    ground = survey(tree, commit, now)
     seen = situation.read(ground, situation.weigh(ground, ()), (), "", now, list(known.repository.specs))
     elsewhere = list(_elsewhere(tree.root, ref or ""))
     releases: dict[str, tuple[str, ...]] = {}

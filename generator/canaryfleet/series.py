@@ -1,16 +1,17 @@
 """What was measured of a release on a cluster, metric by metric over time: what the page draws.
 
-Only runs that a verdict may rest on are drawn (`verdict.Case.attempt`), and each measurement with what it proves.
+Only runs that a verdict may rest on are drawn (`case.Case.attempt`), and each measurement with what it proves.
 """
 
 from collections.abc import Iterator
 from itertools import groupby
 
+from canaryfleet.case import Case, Expected
 from canaryfleet.evidence import Contradiction, Judged, number
 from canaryfleet.models.observation import Measurement, Observation, Run
 from canaryfleet.models.release import GUARD, TWIN
 from canaryfleet.models.report import Point, Series
-from canaryfleet.verdict import FRESH, Case, Expected
+from canaryfleet.verdict import FRESH
 
 Found = tuple[str, Judged, Run]
 

@@ -10,11 +10,12 @@ from canaryfleet import commits, git, repo, situation
 from canaryfleet.errors import Place, problem
 from canaryfleet.files import Tree
 from canaryfleet.forges import Forge
+from canaryfleet.ground import Ground, survey
 from canaryfleet.landing import BRANCHES
 from canaryfleet.models.decision import Situation
 from canaryfleet.models.forge import PullRequest
 from canaryfleet.nearest import nearest
-from canaryfleet.situation import Evidence, Ground
+from canaryfleet.situation import Evidence
 from canaryfleet.sources import Source
 
 
@@ -53,7 +54,7 @@ def look(bot: Bot, apps: Collection[str] | None = None) -> Iterator[Sight]:
     commit = _fetch(bot)
     with commits.worktree(bot.root, commit) as folder:
         now = bot.clock()
-        ground = situation.survey(Tree(folder), commit, now)
+        ground = survey(Tree(folder), commit, now)
         for app in set(apps or ()) - set(ground.halves):
             raise problem(
                 Place(repo.OVERLAYS), "CF015", f"there is no app {app}", nearest(app, ground.halves)

@@ -9,13 +9,13 @@ from datetime import timedelta
 from functools import cache
 from typing import NamedTuple
 
+from canaryfleet.case import MEASURED, SKEW
 from canaryfleet.models.decision import Merged, Move, Proof, ReleaseFacts, Situation
 from canaryfleet.models.observation import Verdict
 from canaryfleet.models.release import ReleaseWave
 from canaryfleet.overlay import Pointer
 from canaryfleet.pointing import State, bars_on, excused_now, limit_of_failures
 from canaryfleet.quantity import seconds
-from canaryfleet.verdict import MEASURED, SKEW
 
 _seconds = cache(seconds)
 

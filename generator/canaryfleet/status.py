@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from canaryfleet import board, past, repo
 from canaryfleet.board import App, Seat
+from canaryfleet.case import Expected
 from canaryfleet.engines.argo_rollouts.observe import observe, reads
 from canaryfleet.engines.argo_rollouts.reduce import reduced
 from canaryfleet.errors import Finding, Place, Problems, problem
@@ -20,7 +21,7 @@ from canaryfleet.models.release import Release
 from canaryfleet.models.status import ClusterStatus, Status
 from canaryfleet.nearest import nearest
 from canaryfleet.sources import Question, Source, Target
-from canaryfleet.verdict import Expected, judge
+from canaryfleet.verdict import judge
 
 
 class Plan(NamedTuple):

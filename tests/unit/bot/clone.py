@@ -11,12 +11,13 @@ from typing import Any
 from canaryfleet import landing, overlay, repo, situation
 from canaryfleet.engines.argo_rollouts.simulate import Behaviour
 from canaryfleet.files import Tree
+from canaryfleet.ground import Ground, survey
 from canaryfleet.landing import Landing
 from canaryfleet.models.decision import Situation
 from canaryfleet.models.forge import PullRequest
 from canaryfleet.models.release import Release
 from canaryfleet.sandbox import Sandbox
-from canaryfleet.situation import Evidence, Ground
+from canaryfleet.situation import Evidence
 
 ROOT = Path(__file__).parents[3]
 BEGIN = datetime(2026, 11, 3, 10, tzinfo=UTC)  # a Tuesday
@@ -130,7 +131,7 @@ class Clone:
 
     def survey(self) -> Ground:
         """Git at the commit that is checked out."""
-        return situation.survey(self.tree, self.head, self.now)
+        return survey(self.tree, self.head, self.now)
 
     def sync(self) -> None:
         """Clusters get what the folder says."""

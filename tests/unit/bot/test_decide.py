@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from canaryfleet.case import SKEW
 from canaryfleet.decide import decide
 from canaryfleet.forward import RULES
 from canaryfleet.models.canary import Wave, Window
@@ -29,7 +30,6 @@ from canaryfleet.models.observation import Evidence
 from canaryfleet.models.promotion import Bar, Excuse, HoldEntry
 from canaryfleet.models.release import ReleaseWave
 from canaryfleet.proposal import Proposal
-from canaryfleet.verdict import SKEW
 from world import EARLY, World, fleet, promotion, release, verdict
 
 NOW = datetime(2026, 11, 16, 10, tzinfo=UTC)  # a Monday

@@ -12,10 +12,11 @@ import pytest
 from clone import ANN, BEGIN, BOT, Clone, pull
 from msgspec.structs import replace
 
-from canaryfleet import git, history, limits, past, repo, situation, standing
+from canaryfleet import git, history, limits, loads, past, repo, situation, standing
 from canaryfleet.decide import decide
 from canaryfleet.errors import Problems
 from canaryfleet.files import Tree
+from canaryfleet.ground import survey
 from canaryfleet.models.decision import Load, Member, Merged, Move, Pointed, Review, Situation
 from canaryfleet.models.observation import Evidence, Verdict
 from canaryfleet.models.promotion import Bar
@@ -470,7 +471,7 @@ def test_a_folder_of_a_repository(tmp_path: Path) -> None:
     path = f"fleet/{repo.overlay_path(TOOLS, C0)}"
     made.replace(path, OLD, NEW)
     id = made.commit(made.said(TOOLS), by=BOT)
-    found = situation.survey(Tree(tmp_path / "clone/fleet"), id, made.now)
+    found = survey(Tree(tmp_path / "clone/fleet"), id, made.now)
     assert found.halves[TOOLS].history[-1].moves == (Move(cluster=C0, from_=OLD, to=NEW),)
     assert found.halves[TOOLS].history[-1].by == "bot"
 
@@ -481,7 +482,7 @@ def test_an_older_commit_is_read_as_if_nothing_came_after_it(clone: Clone) -> No
     clone.point(TOOLS, C0, OLD)
     clone.commit()
     clone.git("worktree", "add", "-q", "--detach", "../work", first)
-    found = situation.survey(Tree(clone.root.parent / "work"), first, clone.now)
+    found = survey(Tree(clone.root.parent / "work"), first, clone.now)
     assert [merged.commit for merged in found.halves[TOOLS].history] == [first]
     assert found.plan.past[TOOLS][C0].release == NEW
 
@@ -491,7 +492,7 @@ def test_without_the_whole_history_nothing_is_decided(clone: Clone, tmp_path: Pa
 
     def refused(root: Path) -> str:
         with pytest.raises(Problems) as refusal:
-            situation.survey(Tree(root), clone.head, clone.now)
+            survey(Tree(root), clone.head, clone.now)
         (finding,) = refusal.value.findings
         assert finding.code == "CF182"
         assert finding.remedy
@@ -502,7 +503,7 @@ def test_without_the_whole_history_nothing_is_decided(clone: Clone, tmp_path: Pa
     clone.git("clone", "-q", str(clone.root), str(tmp_path / "full"))
     clone.git("-C", str(tmp_path / "full"), "checkout", "-qB", "other")
     clone.git("-C", str(tmp_path / "full"), "branch", "-qD", "main")
-    assert situation.survey(Tree(tmp_path / "full"), clone.head, clone.now).ref == "refs/remotes/origin/main"
+    assert survey(Tree(tmp_path / "full"), clone.head, clone.now).ref == "refs/remotes/origin/main"
     clone.git("-C", str(tmp_path / "full"), "update-ref", "-d", "refs/remotes/origin/main")
     assert "no branch main" in refused(tmp_path / "full")
     clone.git("archive", "-o", str(tmp_path / "tree.tar"), "HEAD")
@@ -523,12 +524,12 @@ def test_a_clone_that_lacks_objects_is_refused_and_says_how_to_get_them(
     there = tmp_path / "partial"
     clone.git("clone", "-q", f"--filter={left_out}", f"file://{clone.root}", str(there))
     with pytest.raises(Problems) as refusal:
-        situation.survey(Tree(there), clone.head, clone.now)
+        survey(Tree(there), clone.head, clone.now)
     (finding,) = refusal.value.findings
     assert (finding.code, "--filter" in finding.message) == ("CF182", True)
     assert "`git fetch --refetch --no-filter`" in finding.remedy
     clone.git("-C", str(there), "fetch", "-q", "--refetch", "--no-filter")
-    assert situation.survey(Tree(there), clone.head, clone.now).halves[TOOLS].history
+    assert survey(Tree(there), clone.head, clone.now).halves[TOOLS].history
 
 
 def test_a_long_history_is_read_in_half_a_second(tmp_path: Path) -> None:
@@ -767,19 +768,19 @@ def test_a_neighbour_that_is_proven_counts_once(clone: Clone) -> None:
     assert load(clone) == Load(app="assistant", underWay=False, takes={"nvidia.com/gpu": 2000})
 
 
-def loads(world: World, **fields: Any) -> Load:
+def load_of(world: World, **fields: Any) -> Load:
     """What the world's app has on its one cluster."""
-    return dict(situation._loads(standing.gather(replace(world.look(), **fields))))["c0"]
+    return dict(loads.on_clusters(standing.gather(replace(world.look(), **fields))))["c0"]
 
 
 def test_of_an_app_whose_policy_alone_changed_the_pods_count_once() -> None:
     world = World((ReleaseWave(name="all", members=("c0",)),))
     world.new("v1", "w0")
     world.person_moves("c0", "v1", "v0")
-    assert loads(world) == Load(app="app", underWay=True, takes={"gpu": 2})
+    assert load_of(world) == Load(app="app", underWay=True, takes={"gpu": 2})
     world.new("v2", "w2")
     world.person_moves("c0", "v2", "v0")
-    assert loads(world) == Load(app="app", underWay=True, takes={"gpu": 4})
+    assert load_of(world) == Load(app="app", underWay=True, takes={"gpu": 4})
 
 
 def test_of_two_versions_that_may_have_been_there_before_the_larger_counts() -> None:
@@ -788,7 +789,7 @@ def test_of_two_versions_that_may_have_been_there_before_the_larger_counts() -> 
     world.new("v2", "w2")
     world.person_moves("c0", "v1", "v0")
     world.person_moves("c0", "v2", "v0")
-    assert loads(world).takes == {"gpu": 2 + 5}
+    assert load_of(world).takes == {"gpu": 2 + 5}
 
 
 def test_what_goes_back_is_under_way_until_it_is_back() -> None:
@@ -798,8 +799,8 @@ def test_what_goes_back_is_under_way_until_it_is_back() -> None:
     move = Move(cluster="c0", from_="v1", to="v0")
     world.commit(Merged(commit="back", at=world.now, kind="Rollback", moves=(move,)))
     going, there = verdict("c0", "v0", "Progressing", world.now), verdict("c0", "v0", "Verified", world.now)
-    assert loads(world, verdicts={"c0": going}) == Load(app="app", underWay=True, takes={"gpu": 4})
-    assert loads(world, verdicts={"c0": there}) == Load(app="app", underWay=False, takes={"gpu": 2})
+    assert load_of(world, verdicts={"c0": going}) == Load(app="app", underWay=True, takes={"gpu": 4})
+    assert load_of(world, verdicts={"c0": there}) == Load(app="app", underWay=False, takes={"gpu": 2})
 
 
 def test_an_app_that_leaves_counts_until_it_was_seen_to_be_gone(clone: Clone) -> None:
@@ -981,7 +982,7 @@ def test_a_base_that_is_newer_than_what_is_read_is_no_foreign_commit(clone: Clon
     clone.point(TOOLS, C0, NEW, OLD)
     head = clone.branch(TOOLS, KEY)
     clone.git("worktree", "add", "-q", "--detach", "../work", older)
-    ground = situation.survey(Tree(clone.root.parent / "work"), older, clone.now)
+    ground = survey(Tree(clone.root.parent / "work"), older, clone.now)
     found = situation.read(ground, situation.see(ground, []), [pull(TOOLS, KEY, head)], "bot", clone.now)
     assert not found[TOOLS].requests[0].touched
 

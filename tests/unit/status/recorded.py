@@ -14,10 +14,11 @@ import msgspec
 from msgspec.structs import replace
 
 import recordings
+from canaryfleet.case import Expected
 from canaryfleet.engines.argo_rollouts.observe import observe
 from canaryfleet.models.observation import Sighting, Subject, Verdict
 from canaryfleet.models.release import Release
-from canaryfleet.verdict import Expected, judge
+from canaryfleet.verdict import judge
 
 FOLDER = Path(__file__).parent / "recordings"
 FILES = sorted(FOLDER.glob("*.json"))

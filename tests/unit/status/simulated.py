@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from canaryfleet import overlay, repo
+from canaryfleet.case import Expected
 from canaryfleet.engines.argo_rollouts.observe import observe, reads
 from canaryfleet.engines.argo_rollouts.simulate import Behaviour, Event, Script, sight
 from canaryfleet.files import Tree
 from canaryfleet.manifests import Builder, Object, overlay_folder
 from canaryfleet.models.observation import Observation, Subject, Verdict
 from canaryfleet.models.release import Release
-from canaryfleet.verdict import Expected, judge
+from canaryfleet.verdict import judge
 
 ROOT = Path(__file__).parents[3]
 START = datetime(2026, 11, 2, 8, tzinfo=UTC)

@@ -7,13 +7,14 @@ import pytest
 from msgspec.structs import replace
 from recorded import recording
 
+from canaryfleet.case import Proof
 from canaryfleet.engines.argo_rollouts.observe import observe
 from canaryfleet.evidence import Contradiction, Judged, Rule, number, word
 from canaryfleet.models.observation import Measured, Measurement, Observation, PodState, Run
 from canaryfleet.models.release import ReleaseMetric
 from canaryfleet.quantity import duration
 from canaryfleet.reasons import REASONS
-from canaryfleet.verdict import GUARDS, Proof, judge, worst
+from canaryfleet.verdict import GUARDS, judge, worst
 
 BASE = recording("good")
 GOOD = observe(BASE.sightings[-1], BASE.subject)

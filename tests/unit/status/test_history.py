@@ -16,6 +16,7 @@ from msgspec.structs import replace
 from recorded import recording
 
 from canaryfleet import cli, past, status
+from canaryfleet.case import SKEW, Proof
 from canaryfleet.emit import emit
 from canaryfleet.files import Tree
 from canaryfleet.history import Change, Commit, Facts, Record, facts, line, lines, merged, records
@@ -24,7 +25,6 @@ from canaryfleet.models.base import API_VERSION
 from canaryfleet.models.observation import Evidence, Verdict
 from canaryfleet.overlay import Pointer
 from canaryfleet.sources.snapshot import encode
-from canaryfleet.verdict import SKEW, Proof
 
 NOW = datetime(2026, 11, 3, 10, tzinfo=UTC)
 HOUR = timedelta(hours=1)

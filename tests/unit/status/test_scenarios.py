@@ -6,11 +6,11 @@ import pytest
 from msgspec.json import encode
 from simulated import SECOND, START, Case, case, objects
 
+from canaryfleet.case import Proof
 from canaryfleet.engines.argo_rollouts.observe import reads
 from canaryfleet.engines.argo_rollouts.simulate import Trouble, sight
 from canaryfleet.models.observation import Subject
 from canaryfleet.reasons import REASONS
-from canaryfleet.verdict import Proof
 
 HOURS = 60
 
