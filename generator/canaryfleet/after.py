@@ -18,17 +18,24 @@ class After(NamedTuple):
 
 def read(root: str, tree: str, app: str) -> After:
     """What a tree or commit of a clone has of an app. Raises `Problems` CF025."""
-    names = git.tree_files(root, tree, f"{repo.OVERLAYS}/{app}")
-    parts = [(path.split("/")[2:], blob) for path, blob in names.items()]
-    overlays = {
-        words[1]: blob
-        for words, blob in parts
-        if len(words) == 3 and (words[0], words[2]) == ("clusters", "kustomization.yaml")
+    return every(root, tree, f"{repo.OVERLAYS}/{app}").get(app, After({}, frozenset()))
+
+
+def every(root: str, tree: str, under: str = repo.OVERLAYS) -> dict[str, After]:
+    """What it has of each app below a folder, by name, with as many calls of git as for one. Raises `Problems` CF025."""
+    overlays: dict[str, dict[str, str]] = {}
+    releases: dict[str, set[str]] = {}
+    for path, blob in git.tree_files(root, tree, under).items():
+        match path.split("/"):
+            case [_, app, "clusters", cluster, "kustomization.yaml"]:
+                overlays.setdefault(app, {})[cluster] = blob
+            case [_, app, "releases", release, "release.yaml"]:
+                releases.setdefault(app, set()).add(release)
+    content = git.blobs(root, {blob for blobs in overlays.values() for blob in blobs.values()}, LARGEST)
+    return {
+        app: After(
+            {name: pointer(content.get(blob, b"")) for name, blob in overlays.get(app, {}).items()},
+            frozenset(releases.get(app, ())),
+        )
+        for app in overlays.keys() | releases.keys()
     }
-    releases = frozenset(
-        words[1]
-        for words, _ in parts
-        if len(words) == 3 and (words[0], words[2]) == ("releases", "release.yaml")
-    )
-    content = git.blobs(root, set(overlays.values()), LARGEST)
-    return After({name: pointer(content.get(blob, b"")) for name, blob in overlays.items()}, releases)

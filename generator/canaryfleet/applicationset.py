@@ -10,10 +10,10 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection
 from typing import Any, NamedTuple
 
-from canaryfleet import after, commits, exposition, git, repo
+from canaryfleet import after, commits, exposition, git, plugin, repo
 from canaryfleet.errors import EXIT_OK, Place, Problems, UsageError, one_line, problem
 from canaryfleet.exposition import Figure
 from canaryfleet.generated import load
@@ -23,6 +23,8 @@ from canaryfleet.web import Page, Request, Server, yes
 PATH = "/api/v1/getparams.execute"
 JSON = "application/json"
 FILTERS = ("app", "cluster")
+LARGEST = 1 << 24  # bytes of a release.yaml
+Sets = tuple[dict[str, str], ...]
 
 
 class Wanted(NamedTuple):
@@ -58,67 +60,99 @@ def _names(value: Any) -> frozenset[str]:
     return frozenset(names)
 
 
-def sets(root: str, commit: str, wanted: Wanted) -> list[dict[str, str]]:
-    """app, cluster, namespace, path, release and version of every overlay of a commit that is asked for.
+def sets(root: str, commit: str) -> Sets:
+    """app, cluster, namespace, path, release and version of every overlay of a commit, by a fixed number of calls of git.
 
-    Raises Problems: CF025 git failed, CF164 and CF165 an overlay that points nowhere, CF191 nothing is asked for
-    that is there.
+    Raises Problems: CF025 git failed, CF163 what is no release, CF164 and CF165 an overlay that points nowhere.
     """
-    paths = git.tree_files(root, commit, repo.OVERLAYS)
-    apps = sorted({path.split("/")[1] for path in paths if path.count("/") > 1})
-    found = [one for app in apps if wanted.app is None or app in wanted.app for one in _of(root, commit, app)]
-    chosen = [one for one in found if wanted.cluster is None or one["cluster"] in wanted.cluster]
-    if not chosen:
-        raise problem(Place(repo.OVERLAYS), "CF191", "there is no app on any cluster that is asked for")
-    return chosen
-
-
-def _of(root: str, commit: str, app: str) -> Iterator[dict[str, str]]:
-    there = after.read(root, commit, app)
-    about: dict[str, Mapping[str, Any]] = {}
-    for cluster, pointer in sorted(there.pointers.items()):
-        folder = overlay_folder(app, cluster)
-        if pointer is None:
-            raise problem(Place(folder), "CF164", "this overlay points at no release")
-        if pointer.release not in there.releases:
-            raise problem(Place(folder), "CF165", f"there is no release {pointer.release}")
-        if pointer.release not in about:
-            about[pointer.release] = _release(root, commit, app, pointer.release)
-        release = about[pointer.release]
-        yield {
+    pointed = [
+        (app, cluster, _release(there, app, cluster))
+        for app, there in sorted(after.every(root, commit).items())
+        for cluster in sorted(there.pointers)
+    ]
+    about = _releases(root, commit, {(app, release) for app, _, release in pointed})
+    return tuple(
+        {
             "app": app,
             "cluster": cluster,
-            "namespace": release["metadata"]["namespace"],
-            "path": folder,
-            "release": pointer.release,
-            "version": release["version"],
+            "namespace": about[app, release].namespace,
+            "path": overlay_folder(app, cluster),
+            "release": release,
+            "version": about[app, release].version,
         }
+        for app, cluster, release in pointed
+    )
 
 
-def _release(root: str, commit: str, app: str, release: str) -> Mapping[str, Any]:
-    path = f"{repo.OVERLAYS}/{app}/releases/{release}/release.yaml"
-    name = f"{commit}:./{path}"
-    data = git.blobs(root, [name], 1 << 24).get(name)
+def _release(there: after.After, app: str, cluster: str) -> str:
+    pointer, place = there.pointers[cluster], Place(overlay_folder(app, cluster))
+    if not (plugin.NAME.fullmatch(app) and plugin.NAME.fullmatch(cluster)):
+        raise problem(place, "CF160", "canaryfleet did not write this: it is named as no app on a cluster is")
+    if pointer is None:
+        raise problem(place, "CF164", "this overlay points at no release")
+    if pointer.release not in there.releases:
+        raise problem(place, "CF165", f"there is no release {pointer.release}")
+    return pointer.release
+
+
+class Release(NamedTuple):
+    """What a generator is told of a release."""
+
+    namespace: str
+    version: str
+
+
+def _releases(root: str, commit: str, named: Collection[tuple[str, str]]) -> dict[tuple[str, str], Release]:
+    """Of each app and release, what its release.yaml says."""
+    paths = {which: f"{repo.OVERLAYS}/{which[0]}/releases/{which[1]}/release.yaml" for which in named}
+    found = git.blobs(root, (f"{commit}:./{path}" for path in paths.values()), LARGEST)
+    return {which: _about(found.get(f"{commit}:./{path}"), path) for which, path in paths.items()}
+
+
+def _about(data: bytes | None, path: str) -> Release:
     found = load(data, path) if data is not None else None
-    if not isinstance(found, dict) or not isinstance(found.get("version"), str):
-        raise problem(Place(path), "CF163", "this is no release that canaryfleet wrote")
-    return found
+    match found:
+        case {"version": str(version), "metadata": {"namespace": str(namespace)}} if version and namespace:
+            return Release(namespace, version)
+    raise problem(Place(path), "CF163", "this is no release that canaryfleet wrote")
 
 
-class Answers(NamedTuple):
+def chosen(found: Sets, wanted: Wanted) -> Sets:
+    """Those that are asked for. Every name that is asked for is one of theirs: else somebody's Applications would go.
+
+    Raises Problems CF191.
+    """
+    kept = tuple(
+        one
+        for one in found
+        if all(names is None or one[name] in names for name, names in wanted._asdict().items())
+    )
+    asked_for = {f"{name} {word}" for name, names in wanted._asdict().items() for word in names or ()}
+    there = {f"{name} {one[name]}" for one in kept for name in FILTERS}
+    if missing := sorted(asked_for - there):
+        text = f"no overlay is there of what is asked for: {', '.join(missing)}"
+        raise problem(Place(repo.OVERLAYS), "CF191", text)
+    if not kept:
+        raise problem(Place(repo.OVERLAYS), "CF191", "there is no app on any cluster")
+    return kept
+
+
+class Answers:
     """Answers the generator's questions from a clone: of one commit each time, which `revision` names."""
 
-    root: str
-    revision: str
-    token: str
+    def __init__(self, root: str, revision: str, token: str) -> None:
+        self._root, self._revision = root, revision
+        self._expected = f"Bearer {token}".encode()
+        self._lock = threading.Lock()  # many may ask at once, and read what is new together
+        self._known: tuple[str, Sets] = ("", ())
 
     def execute(self, request: Request) -> Page:
         """200 with at least one set, or an error: 401, 400, or 503 where the repository is in doubt."""
-        given = request.authorization.encode(errors="replace")
-        if not hmac.compare_digest(given, f"Bearer {self.token}".encode()):
+        if not hmac.compare_digest(request.authorization.encode(errors="replace"), self._expected):
             return _error(401, "the token is not the right one")
         try:
-            found = sets(self.root, self.commit(), asked(request.body))
+            wanted = asked(request.body)
+            found = chosen(self._sets(), wanted)
         except Unusable as error:
             return _error(400, str(error))
         except Problems as problems:
@@ -130,14 +164,22 @@ class Answers(NamedTuple):
     def ready(self) -> bool:
         """Whether a question that asks for everything would have an answer."""
         try:
-            return bool(sets(self.root, self.commit(), Wanted()))
+            return bool(self._sets())
         except Problems:
             return False
 
     def commit(self) -> str:
         """The commit that the revision names now. Raises Problems CF025, CF026."""
-        git.check_ref(self.revision)
-        return commits.resolve(self.root, self.revision)
+        git.check_ref(self._revision)
+        return commits.resolve(self._root, self._revision)
+
+    def _sets(self) -> Sets:
+        """What the revision's commit has; a commit is read once. What failed is tried again by who asks next."""
+        with self._lock:
+            commit = self.commit()
+            if self._known[0] != commit:
+                self._known = commit, sets(self._root, commit)
+            return self._known[1]
 
 
 def _error(status: int, text: str) -> Page:

@@ -13,7 +13,7 @@ from canaryfleet.errors import Place, Problems, problem
 
 GIVEN = "ARGOCD_APP_PARAMETERS"
 VARIABLE = "ARGOCD_ENV_"
-_NAME = re.compile(r"[a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?")
+NAME = re.compile(r"[a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?")
 _REMEDY = "name it in spec.source.plugin.parameters, or let spec.source.path be its overlay"
 
 
@@ -58,7 +58,7 @@ def _value(
     )
     if found is None:
         raise _wrong("spec.source.plugin", f"nothing says which {name} this is")
-    if not _NAME.fullmatch(found):
+    if not NAME.fullmatch(found):
         raise _wrong(place, f"the {name} is {'empty' if not found else 'no name of one'}")
     return found
 

@@ -1,5 +1,6 @@
 """A small HTTP server for probes, scrapes and one question: bounded in everything that who asks can choose."""
 
+import io
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -89,11 +90,35 @@ class Server(ThreadingHTTPServer):
         """Whoever asks may go before the answer."""
 
 
+class _Hurried(io.RawIOBase):
+    """What comes over a connection until its time is up: a byte now and then is no way to keep it."""
+
+    def __init__(self, connection: socket, seconds: float) -> None:
+        self._connection, self._until = connection, time.monotonic() + seconds
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        """Raises TimeoutError."""
+        left = self._until - time.monotonic()
+        if left <= 0:
+            raise TimeoutError
+        self._connection.settimeout(left)
+        return self._connection.recv_into(buffer)
+
+
 class _Handler(BaseHTTPRequestHandler):
     server: Server
-    timeout = 5.0
+    timeout = 5.0  # seconds for all of a request, and again for the answer
     server_version = "canaryfleet"
     sys_version = ""
+
+    def setup(self) -> None:
+        """The request as it comes, and not for long."""
+        super().setup()
+        self.rfile.close()
+        self.rfile = io.BufferedReader(_Hurried(self.connection, self.timeout))
 
     def do_GET(self) -> None:
         self._tell(self._found(self.server.pages, Request("GET", self._authorization)))
@@ -102,10 +127,11 @@ class _Handler(BaseHTTPRequestHandler):
         self._tell(self._found(self.server.pages, Request("HEAD", self._authorization)), whole=False)
 
     def do_POST(self) -> None:
-        """Of a body only as much is read as its sender announced, and not for long."""
+        """Of a body only as much is read as its sender announced."""
         self.close_connection = True
-        length = self.headers.get("Content-Length", "")
-        if not (length.isdecimal() and length.isascii()) or "Transfer-Encoding" in self.headers:
+        lengths = set(self.headers.get_all("Content-Length", [""]))
+        length = lengths.pop()
+        if lengths or not (length.isdecimal() and length.isascii()) or "Transfer-Encoding" in self.headers:
             self._tell(Page(411, PLAIN, "the length of the body is needed\n"))
         elif len(length) > len(str(LARGEST)) or int(length) > LARGEST:
             self._tell(Page(413, PLAIN, f"the body is longer than {LARGEST} bytes\n"))
@@ -119,14 +145,11 @@ class _Handler(BaseHTTPRequestHandler):
         return self.headers.get("Authorization", "")
 
     def _body(self, length: int) -> bytes | None:
-        parts, missing, until = [], length, time.monotonic() + self.timeout
-        while missing and time.monotonic() < until:
-            part = self.rfile.read1(missing)
-            if not part:
-                break
-            parts.append(part)
-            missing -= len(part)
-        return None if missing else b"".join(parts)
+        try:
+            body = self.rfile.read(length)
+        except TimeoutError:
+            return None
+        return body if len(body) == length else None
 
     def _found(self, pages: Mapping[str, Answer], request: Request) -> Page:
         answer = pages.get(self.path.partition("?")[0])
@@ -140,6 +163,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _tell(self, page: Page, *, whole: bool = True) -> None:
         body = page.text.encode()
+        self.connection.settimeout(self.timeout)
         self.send_response(page.status)
         self.send_header("Content-Type", page.type)
         self.send_header("Content-Length", str(len(body)))

@@ -29,7 +29,9 @@ def run(given: list[str]) -> int:
     from canaryfleet.web import address
 
     host, port = address(options.listen)
-    root = arguments.tree(options.root).root
+    found = arguments.tree(options.root).root
+    # what was named, and not what it leads to now: git-sync turns its link to another folder with each commit
+    root = os.path.abspath(options.root) if options.root else found
     return serve(root, options.revision, _token(options.token_file), host, port)
 
 

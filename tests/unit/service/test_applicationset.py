@@ -1,5 +1,6 @@
 """What Argo CD is told for its ApplicationSets: every app on every cluster of one commit, or an error."""
 
+import itertools
 import json
 import os
 import signal
@@ -10,13 +11,14 @@ import threading
 from collections.abc import Iterator
 from http.client import HTTPConnection
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from canaryfleet import applicationset
+from canaryfleet import applicationset, web
 from canaryfleet.applicationset import PATH, Answers, Unusable, asked
 from canaryfleet.web import LARGEST, Request, Server
 from support import PROPERTY
@@ -86,6 +88,8 @@ def test_a_generator_may_ask_for_some(clone: Path) -> None:
     [
         ({"app": "nobody"}, 503),
         ({"cluster": "nowhere"}, 503),
+        ({"app": ["fraud", "nobody"]}, 503),
+        ({"app": "fraud", "cluster": ["eu-west-1a", "nowhere"]}, 503),
         ({"app": ""}, 400),
         ({"app": []}, 400),
         ({"app": {"a": 1}}, 400),
@@ -113,6 +117,8 @@ def test_what_is_not_committed_is_not_served(clone: Path) -> None:
         lambda root: git(root, "rm", "-rq", "overlays/fraud/releases"),
         lambda root: next(root.glob("overlays/fraud/releases/*/release.yaml")).write_text("- no release\n"),
         lambda root: git(root, "rm", "-rq", "overlays"),
+        lambda root: git(root, "mv", "overlays/fraud", "overlays/fra\nud"),
+        lambda root: git(root, "mv", "overlays/fraud", "overlays/{{fraud}}"),
     ],
 )
 def test_a_commit_in_doubt_is_an_error_for_all(clone: Path, break_it: Any) -> None:
@@ -124,6 +130,69 @@ def test_a_commit_in_doubt_is_an_error_for_all(clone: Path, break_it: Any) -> No
     assert "CF1" in answer["error"]
     assert not answers.ready()
     assert Answers(str(clone), "origin/main", TOKEN).ready()
+
+
+def test_a_commit_of_which_something_is_missing_is_an_error_until_it_is_there(clone: Path) -> None:
+    answers = Answers(str(clone), "refs/heads/served", TOKEN)
+    head = git(clone, "rev-parse", "HEAD").strip()
+    ref = clone / ".git/refs/heads/served"
+    release = next(clone.glob("overlays/fraud/releases/*/release.yaml")).relative_to(clone)
+    overlay = next(clone.glob("overlays/fraud/clusters/*/kustomization.yaml")).relative_to(clone)
+    lost = [head, f"{head}^{{tree}}", f"{head}:overlays", f"{head}:{overlay}", f"{head}:{release}"]
+    loose(clone)
+    assert not answers.ready(), "there is no such ref"
+    ref.write_text("0123456789" * 4 + "\n")
+    assert not answers.ready(), "it names what is not there yet"
+    ref.write_text(head + "\n")
+    for name in lost:
+        id = git(clone, "rev-parse", name).strip()
+        file = clone / ".git/objects" / id[:2] / id[2:]
+        file.rename(clone / "away")
+        page = answers.execute(Request("POST", f"Bearer {TOKEN}", b"{}"))
+        assert (page.status, answers.ready()) == (503, False), name
+        (clone / "away").rename(file)
+    assert answers.ready(), "what failed is tried again"
+
+
+def loose(clone: Path) -> None:
+    """Every object of a clone as a file of its own."""
+    packs = [pack.rename(clone / pack.name) for pack in clone.glob(".git/objects/pack/*.pack")]
+    for pack in packs:
+        with pack.open("rb") as data:
+            subprocess.run(["git", "unpack-objects", "-q"], cwd=clone, stdin=data, check=True)
+    for alternate in clone.glob(".git/objects/info/alternates"):
+        alternate.unlink()
+
+
+def test_what_is_new_is_served_and_what_is_gone_is_not(clone: Path) -> None:
+    answers = Answers(str(clone), "HEAD", TOKEN)
+    before = answers.execute(Request("POST", f"Bearer {TOKEN}", b"{}"))
+    git(clone, "rm", "-rq", "overlays/fraud")
+    git(clone, "commit", "-qm", "fraud is retired")
+    after = answers.execute(Request("POST", f"Bearer {TOKEN}", b"{}"))
+    assert "fraud" in before.text
+    assert "fraud" not in after.text
+    assert after.status == 200
+    git(clone, "reset", "-q", "--hard", "HEAD~1")
+    assert answers.execute(Request("POST", f"Bearer {TOKEN}", b"{}")) == before
+
+
+def test_more_apps_are_no_more_calls_of_git(clone: Path, monkeypatch: Any) -> None:
+    real, started = subprocess.Popen, []
+    monkeypatch.setattr(subprocess, "Popen", lambda *words, **how: started.append(1) or real(*words, **how))
+    assert execute(clone)[0] == 200
+    all_of_them = len(started)
+    kept = ("fraud", "mcp-tools")
+    git(
+        clone,
+        "rm",
+        "-rq",
+        *(f"overlays/{path.name}" for path in (clone / "overlays").iterdir() if path.name not in kept),
+    )
+    git(clone, "commit", "-qm", "two are left")
+    started.clear()
+    assert {one["app"] for one in execute(clone)[1]["output"]["parameters"]} == set(kept)
+    assert len(started) == all_of_them < 10
 
 
 def test_no_repository_is_an_error(tmp_path: Path) -> None:
@@ -207,6 +276,45 @@ def test_a_question_is_bounded(server: Server) -> None:
         assert int(raw.recv(100).split()[1]) == 411
 
 
+def raw_answers(server: Server, sent: bytes) -> bytes:
+    """All that comes until the server closes."""
+    with socket.create_connection(("127.0.0.1", server.server_port), timeout=10) as raw:
+        raw.sendall(sent)
+        return b"".join(iter(lambda: raw.recv(65536), b""))
+
+
+QUESTION = f"POST {PATH} HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {TOKEN}\r\n".encode()
+
+
+def test_only_one_question_of_a_connection_is_answered(server: Server) -> None:
+    whole = QUESTION + b"Connection: keep-alive\r\nContent-Length: 2\r\n\r\n{}"
+    assert raw_answers(server, whole).count(b"HTTP/1.0 200") == 1
+    said = raw_answers(server, QUESTION + b"Content-Length: 2\r\nContent-Length: 90\r\n\r\n{}" + whole)
+    assert said.startswith(b"HTTP/1.0 411")
+    assert b"200" not in said
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "DELETE", "OPTIONS", "post", "X"])
+def test_another_method_is_no_question(server: Server, method: str) -> None:
+    said = raw_answers(server, QUESTION.replace(b"POST", method.encode()) + b"Content-Length: 2\r\n\r\n{}")
+    assert said.split()[1] in (b"404", b"501")
+
+
+def test_a_byte_now_and_then_is_no_way_to_keep_a_connection(monkeypatch: Any) -> None:
+    looks = itertools.count()
+    monkeypatch.setattr(
+        web, "time", SimpleNamespace(monotonic=lambda: float(next(looks)))
+    )  # a second with each look
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        theirs.sendall(b"POST / HTTP/1.1")
+        reader = web._Hurried(ours, 5.0)
+        read = [reader.readinto(bytearray(1)) for _ in range(4)]
+        with pytest.raises(TimeoutError):
+            reader.readinto(bytearray(1))
+    assert read == [1, 1, 1, 1], "there is more, and its time is up"
+
+
 def test_half_a_body_is_no_question(server: Server) -> None:
     with socket.create_connection(("127.0.0.1", server.server_port), timeout=10) as raw:
         raw.sendall(f"POST {PATH} HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\n{{}}".encode())
@@ -233,6 +341,26 @@ def test_the_command_answers_until_it_is_ended(clone: Path) -> None:
             assert (answer.status, bool(answer.read())) == (200, True)
         connection.close()
         process.send_signal(signal.SIGTERM)
+        assert process.wait(10) == 0
+
+
+def test_a_clone_that_is_exchanged_is_served_as_it_is_now(clone: Path, origin: Path, tmp_path: Path) -> None:
+    """As git-sync does it: a link leads to a worktree of each commit, and the one before goes."""
+    link = tmp_path / "current"
+    git(clone, "worktree", "add", "-q", "--detach", str(tmp_path / "first"))
+    link.symlink_to("first")
+    with started(link, "--listen", "127.0.0.1:0") as process:
+        assert process.stderr is not None
+        port = int(process.stderr.readline().split()[-1])
+        git(clone, "worktree", "add", "-q", "--detach", str(tmp_path / "second"))
+        (tmp_path / "new").symlink_to("second")
+        (tmp_path / "new").rename(link)
+        git(clone, "worktree", "remove", "first")
+        connection = HTTPConnection("127.0.0.1", port, timeout=10)
+        connection.request("GET", "/readyz")
+        assert connection.getresponse().status == 200
+        connection.close()
+        process.terminate()
         assert process.wait(10) == 0
 
 
