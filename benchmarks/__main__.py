@@ -17,7 +17,7 @@ from statistics import median
 from typing import NamedTuple
 
 import canaryfleet
-from benchmarks import clusters, decisions, moves, overlays, status
+from benchmarks import clusters, decisions, generator, moves, overlays, status
 from benchmarks.measure import Run, Series, paired, process
 from canaryfleet import kustomize
 from canaryfleet.manifests import overlay_folder
@@ -109,6 +109,7 @@ def measure(folder: Path, scale: Scale) -> Report:
     # Processes first: the kernel counts this one's memory as theirs, and it is still small.
     checks = _checks(fleets, scale, environment)
     starts = _starts(largest, scale, environment)
+    served = generator.measure(largest, scale.sizes[-1] * scale.apps, scale.rounds, environment)
     plans = _plans(scale, environment)
     statuses = _statuses(folder / "status", largest, scale, environment)
     read = clusters.measure(scale.sizes[-1], scale.rounds, folder, environment)
@@ -120,6 +121,7 @@ def measure(folder: Path, scale: Scale) -> Report:
             *_check_figures(checks, scale),
             *_overlay_figures(pairs),
             *_start_figures(starts),
+            *_served_figures(served, scale),
             Figure(
                 "process: canaryfleet plan, example fleet",
                 plans[PLAN].seconds * 1e3,
@@ -153,6 +155,10 @@ def measure(folder: Path, scale: Scale) -> Report:
                 100,
                 True,
             ),
+            Claim("the plugin, times as cheap as kustomize in processor time", _cheaper(starts), 1, True),
+            Claim("the plugin, MB", starts[PLUGIN].memory, 60),
+            Claim(f"serve, first answer of a commit, {_named(scale, -1)}, seconds", served.first, 5),
+            Claim(f"serve, {_named(scale, -1)}, MB", served.process.memory, 200),
             Claim(f"render --check, {_named(scale, -1)}, seconds", checks[scale.sizes[-1]].seconds, 2),
             Claim(f"render --check, {_named(scale, -1)}, MB", checks[scale.sizes[-1]].memory, 300),
             Claim("plan of the example fleet, seconds beyond the bare interpreter", _beyond(plans), 0.1),
@@ -205,23 +211,34 @@ def _checks(fleets: Mapping[int, Path], scale: Scale, environment: Mapping[str, 
     return {int(size): series for size, series in paired(scale.rounds, calls).items()}
 
 
+PLUGIN, KUSTOMIZE = "canaryfleet cmp generate, as Argo CD starts it", "kustomize build of the same"
+
+
 def _starts(root: Path, scale: Scale, environment: Mapping[str, str]) -> dict[str, Series]:
     """Short commands as whole processes, beside the bare interpreter and kustomize."""
     tool = kustomize.find()
     app, cluster = "app-00", min(path.stem for path in (root / "clusters").iterdir())
     overlay = overlay_folder(app, cluster)
-    commands = {
-        "the bare interpreter": (sys.executable, "-c", "pass"),
-        "canaryfleet --version": (sys.executable, "-m", "canaryfleet", "--version"),
-        "canaryfleet build APP CLUSTER": (sys.executable, "-m", "canaryfleet", "build", app, cluster),
-        "kustomize build of the same": (*tool.argv, overlay),
+    program = (sys.executable, "-m", "canaryfleet")
+    commands: dict[str, tuple[tuple[str, ...], Path]] = {
+        "the bare interpreter": ((sys.executable, "-c", "pass"), root),
+        "canaryfleet --version": ((*program, "--version"), root),
+        "canaryfleet build APP CLUSTER": ((*program, "build", app, cluster), root),
+        PLUGIN: ((*program, "cmp", "generate"), root / overlay),
+        KUSTOMIZE: ((*tool.argv, overlay), root),
     }
     calls = {
-        name: lambda argv=argv: process(argv, root, {**environment, "GOGC": "off"})
-        for name, argv in commands.items()
+        name: lambda argv=argv, folder=folder: process(argv, folder, {**environment, "GOGC": "off"})
+        for name, (argv, folder) in commands.items()
     }
     paired(1, calls)
     return paired(scale.rounds, calls)
+
+
+def _cheaper(starts: Mapping[str, Series]) -> float:
+    """Processor time of kustomize over that of the plugin right before it."""
+    pairs = zip(starts[KUSTOMIZE].runs, starts[PLUGIN].runs, strict=True)
+    return median(theirs.cpu / ours.cpu for theirs, ours in pairs)
 
 
 BARE, PLAN = "the bare interpreter", "plan of the example fleet"
@@ -321,7 +338,7 @@ def _overlay_figures(pairs: list[overlays.Pair]) -> list[Figure]:
 
 
 def _start_figures(starts: Mapping[str, Series]) -> list[Figure]:
-    theirs = [run.seconds for run in starts["kustomize build of the same"].runs]
+    theirs = [run.seconds for run in starts[KUSTOMIZE].runs]
     return [
         Figure(
             f"process: {name}",
@@ -331,6 +348,20 @@ def _start_figures(starts: Mapping[str, Series]) -> list[Figure]:
             median(one / run.seconds for one, run in zip(theirs, series.runs, strict=True)),
         )
         for name, series in starts.items()
+    ]
+
+
+def _served_figures(served: generator.Served, scale: Scale) -> list[Figure]:
+    every = _named(scale, -1)
+    return [
+        Figure(f"serve, first answer of a commit, {every}", served.first * 1e3),
+        Figure("serve, the same asked again", served.again * 1e3),
+        Figure(
+            f"process: serve, {scale.rounds + 1} answers",
+            served.process.seconds * 1e3,
+            served.process.cpu * 1e3,
+            served.process.memory,
+        ),
     ]
 
 

@@ -13,7 +13,7 @@ import threading
 from collections.abc import Collection
 from typing import Any, NamedTuple
 
-from canaryfleet import after, commits, exposition, git, plugin, repo
+from canaryfleet import after, commits, exposition, git, plugin, repo, syntax
 from canaryfleet.errors import EXIT_OK, Place, Problems, UsageError, one_line, problem
 from canaryfleet.exposition import Figure
 from canaryfleet.generated import load
@@ -61,9 +61,10 @@ def _names(value: Any) -> frozenset[str]:
 
 
 def sets(root: str, commit: str) -> Sets:
-    """app, cluster, namespace, path, release and version of every overlay of a commit, by a fixed number of calls of git.
+    """app, cluster, destination, namespace, path, release and version of every overlay of a commit.
 
-    Raises Problems: CF025 git failed, CF163 what is no release, CF164 and CF165 an overlay that points nowhere.
+    By a fixed number of calls of git. Raises Problems: CF025 git failed, CF163 what is no release, CF164 and CF165 an
+    overlay that points nowhere, CF166 a cluster without its file.
     """
     pointed = [
         (app, cluster, _release(there, app, cluster))
@@ -71,10 +72,12 @@ def sets(root: str, commit: str) -> Sets:
         for cluster in sorted(there.pointers)
     ]
     about = _releases(root, commit, {(app, release) for app, _, release in pointed})
+    known_as = _destinations(root, commit, {cluster for _, cluster, _ in pointed})
     return tuple(
         {
             "app": app,
             "cluster": cluster,
+            "destination": known_as[cluster],
             "namespace": about[app, release].namespace,
             "path": overlay_folder(app, cluster),
             "release": release,
@@ -115,6 +118,26 @@ def _about(data: bytes | None, path: str) -> Release:
         case {"version": str(version), "metadata": {"namespace": str(namespace)}} if version and namespace:
             return Release(namespace, version)
     raise problem(Place(path), "CF163", "this is no release that canaryfleet wrote")
+
+
+def _destinations(root: str, commit: str, clusters: Collection[str]) -> dict[str, str]:
+    """What Argo CD calls each cluster: its own name, or the one that its file gives it there."""
+    paths = {cluster: f"{repo.CLUSTERS}/{cluster}.yaml" for cluster in clusters}
+    found = git.blobs(root, (f"{commit}:./{path}" for path in paths.values()), LARGEST)
+    return {
+        cluster: _destination(found.get(f"{commit}:./{path}"), path, cluster)
+        for cluster, path in paths.items()
+    }
+
+
+def _destination(data: bytes | None, path: str, cluster: str) -> str:
+    found = syntax.load(data, path) if data is not None else None
+    match found:
+        case {"argocd": {"name": str(name)}} if name:
+            return name
+        case {"kind": "Cluster"} if "argocd" not in found:
+            return cluster
+    raise problem(Place(path), "CF166", f"an overlay is there of {cluster}, and no cluster of that name")
 
 
 def chosen(found: Sets, wanted: Wanted) -> Sets:

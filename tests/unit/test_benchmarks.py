@@ -22,15 +22,15 @@ def report() -> Any:
 
 def test_everything_is_measured(report: Any) -> None:
     figures = {figure["what"].strip(): figure for figure in report["figures"]}
-    assert len(figures) == len(report["figures"]) == 28
+    assert len(figures) == len(report["figures"]) == 32
     assert all(figure["milliseconds"] > 0 for figure in figures.values())
     processes = [figure for figure in figures.values() if figure["memory"] is not None]
-    assert len(processes) == 12
+    assert len(processes) == 14
     assert all(5 < figure["memory"] < 1000 for figure in processes)
 
 
 def test_every_claim_has_a_value_and_a_small_run_judges_none(report: Any) -> None:
-    assert len(report["claims"]) == 13
+    assert len(report["claims"]) == 17
     assert all(claim["value"] > 0 and claim["limit"] > 0 for claim in report["claims"])
     assert {claim["verdict"] for claim in report["claims"]} == {"not judged"}
 

@@ -1,8 +1,10 @@
 """The config-management plugin as Argo CD's repo-server starts it: by its environment and its working folder."""
 
+import fcntl
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -121,6 +123,25 @@ def test_no_secret_of_the_environment_is_said(tree: Path) -> None:
         code, out, err = generate(tree / AT, **environment)
         assert code == 1
         assert secret not in out + err
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize("end", ["ended", "not heard"])
+def test_who_is_ended_or_not_heard_to_the_end_has_failed(tree: Path, end: str, unbuffered: str) -> None:
+    reader, writer = os.pipe()
+    fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, 4096)  # less than there is to write: it waits in the middle
+    command = [sys.executable, "-m", "canaryfleet", "cmp", "generate"]
+    environment = os.environ | {"PYTHONPATH": f"{ROOT / 'generator'}", "PYTHONUNBUFFERED": unbuffered}
+    with subprocess.Popen(command, cwd=tree / AT, env=environment, stdout=writer, stderr=-1) as process:
+        os.close(writer)
+        assert os.read(reader, 1), "it has begun to write"
+        if end == "ended":
+            process.terminate()
+            process.wait(60)
+        os.close(reader)
+        assert process.wait(60) == (-signal.SIGTERM if end == "ended" else 1)
+        assert process.stderr is not None
+        assert process.stderr.read() == b""
 
 
 def test_what_is_announced_has_the_path_s_values(tree: Path, monkeypatch: Any, capsys: Any) -> None:

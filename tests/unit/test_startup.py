@@ -12,7 +12,7 @@ SHOW = """
 import contextlib, io, json, sys
 before = set(sys.modules)
 from canaryfleet.cli import main
-with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+with contextlib.redirect_stdout(io.TextIOWrapper(io.BytesIO())), contextlib.redirect_stderr(io.StringIO()):
     code = main(sys.argv[1:])
 print(json.dumps([code, sorted(set(sys.modules) - before)]))
 """

@@ -22,8 +22,7 @@ def run(given: list[str]) -> int:
             raise problem(
                 Place("."), "CF192", "there is nothing to give to Argo CD, which would prune everything"
             )
-        sys.stdout.write(text)
-        sys.stdout.flush()
+        _give(text.encode())
     except Problems as problems:
         print("; ".join(map(str, problems.findings)), file=sys.stderr)
         return EXIT_FINDINGS
@@ -34,6 +33,17 @@ def run(given: list[str]) -> int:
         sys.stdout = None
         return EXIT_FINDINGS
     return EXIT_OK
+
+
+def _give(data: bytes) -> None:
+    """Print all of it, or raise.
+
+    Python itself forgets the rest of a write that was cut short (the reader has gone, the container was frozen) where
+    PYTHONUNBUFFERED is set, as it is in many images: half of the objects, and exit 0.
+    """
+    while data:
+        data = data[sys.stdout.buffer.write(data) :]
+    sys.stdout.flush()
 
 
 def _explain(given: list[str]) -> None:

@@ -69,11 +69,12 @@ TOOLS = (
     Tool("pilot-discovery", "istio", "istio.io/istio/pilot/cmd/pilot-discovery"),
     Tool("istioctl", "istio", "istio.io/istio/istioctl/cmd/istioctl"),
     Tool("gitea", "gitea", "code.gitea.io/gitea", "sqlite sqlite_unlock_notify"),
+    Tool("argocd-cmp-server", "argocd", "canaryfleet.test/e2e/argocd"),
 )
 
 
-GO_VERSION = (1, 26, 2)
-"""The newest that one of the modules' go.mod asks for (Gitea's)."""
+GO_VERSION = (1, 26, 3)
+"""The newest that one of the modules' go.mod asks for (Argo CD's)."""
 
 
 def require() -> None:
@@ -172,8 +173,9 @@ def _note(tool: Tool) -> Path:
 def _sources(tool: Tool) -> str:
     """A digest of all that decides what a program becomes."""
     digest = hashlib.sha256()
-    for name in ("go.mod", "go.sum"):
-        digest.update((MODULES / tool.module / name).read_bytes())
+    module = MODULES / tool.module
+    for path in (module / "go.mod", module / "go.sum", *sorted(module.glob("*.go"))):
+        digest.update(path.read_bytes())
     digest.update("\n".join((tool.package, *BUILD_FLAGS, tool.tags)).encode())
     return digest.hexdigest()
 

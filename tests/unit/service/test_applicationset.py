@@ -36,7 +36,7 @@ def git(root: Path, *words: str) -> str:
 def origin(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("clone")
     git(root, "init", "-q", "-b", "main")
-    files = git(ROOT, "ls-files", "-z", "fleet.yaml", "overlays").split("\0")[:-1]
+    files = git(ROOT, "ls-files", "-z", "fleet.yaml", "overlays", "clusters").split("\0")[:-1]
     for name in files:
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_bytes((ROOT / name).read_bytes())
@@ -73,6 +73,14 @@ def test_each_app_on_each_cluster_has_its_set(clone: Path) -> None:
         assert f"releases/{one['release']}" in overlay
         assert one["release"].startswith(one["version"])
         assert all(isinstance(value, str) and value for value in one.values())
+
+
+def test_a_cluster_has_the_name_that_argo_cd_knows_it_by(clone: Path) -> None:
+    file = clone / "clusters/eu-west-1a.yaml"
+    file.write_text(file.read_text() + "argocd: {name: in-cluster}\n")
+    git(clone, "commit", "-qam", "eu-west-1a is where Argo CD is")
+    for one in execute(clone)[1]["output"]["parameters"]:
+        assert one["destination"] == ("in-cluster" if one["cluster"] == "eu-west-1a" else one["cluster"])
 
 
 def test_a_generator_may_ask_for_some(clone: Path) -> None:
@@ -117,6 +125,9 @@ def test_what_is_not_committed_is_not_served(clone: Path) -> None:
         lambda root: git(root, "rm", "-rq", "overlays/fraud/releases"),
         lambda root: next(root.glob("overlays/fraud/releases/*/release.yaml")).write_text("- no release\n"),
         lambda root: git(root, "rm", "-rq", "overlays"),
+        lambda root: git(root, "rm", "-q", "clusters/eu-west-1a.yaml"),
+        lambda root: (root / "clusters/eu-west-1a.yaml").write_text("- no cluster\n"),
+        lambda root: (root / "clusters/eu-west-1a.yaml").write_text("kind: Cluster\nargocd: {name: 1}\n"),
         lambda root: git(root, "mv", "overlays/fraud", "overlays/fra\nud"),
         lambda root: git(root, "mv", "overlays/fraud", "overlays/{{fraud}}"),
     ],
