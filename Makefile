@@ -6,7 +6,7 @@ JOBS ?= auto
 
 E2E_JOBS ?= 16
 
-.PHONY: help setup demo test page e2e editor lint schema codes golden bench fleet wrong lock clean
+.PHONY: help setup demo test page e2e editor lint schema codes reference docs golden bench fleet wrong lock clean
 
 help:
 	@echo "make demo   render an example fleet from nothing and show what was done"
@@ -17,6 +17,8 @@ help:
 	@echo "make lint   only lint, types and layers"
 	@echo "make schema renew the JSON Schemas"
 	@echo "make codes  renew docs/codes.md from generator/canaryfleet/codes"
+	@echo "make reference  renew docs/reference and the pictures in docs from the models, the parsers and docs/tools"
+	@echo "make docs   the documentation as HTML, in docs/build; warnings are errors"
 	@echo "make golden renew the golden trees of the tests (read the difference!)"
 	@echo "make bench  the measured claims"
 	@echo "make wrong  what make e2e has to find: five wrong renders, each with the test that must fail because of it"
@@ -38,9 +40,9 @@ test: lint
 	$(BIN)/python -m pytest -n $(JOBS)
 
 lint: setup
-	$(BIN)/ruff check generator tests benchmarks examples
+	$(BIN)/ruff check generator tests benchmarks examples docs
 	$(BIN)/mypy
-	MYPYPATH=tests/e2e:tests $(BIN)/mypy tests/e2e/*.py tests/e2e/rig tests/recordings.py tests/agreed.py tests/chromium.py tests/pages.py
+	MYPYPATH=tests/e2e:tests:docs/tools $(BIN)/mypy tests/e2e/*.py tests/e2e/rig tests/recordings.py tests/agreed.py tests/chromium.py tests/pages.py docs/tools/*.py
 	$(BIN)/lint-imports --no-cache
 
 schema: setup
@@ -48,6 +50,16 @@ schema: setup
 
 codes: setup
 	$(BIN)/python -c "from canaryfleet import codes; print(codes.page(), end='')" > docs/codes.md
+
+reference: setup
+	$(BIN)/python docs/tools
+
+$(VENV)/.made-docs: $(VENV)/.made requirements/docs.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/docs.txt
+	@touch $@
+
+docs: $(VENV)/.made-docs
+	$(BIN)/python -m sphinx --fresh-env --fail-on-warning --keep-going --nitpicky --quiet docs docs/build
 
 golden: setup
 	$(BIN)/python -m pytest -q tests/golden --renew
@@ -90,7 +102,7 @@ lock:
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --group dev pyproject.toml -o requirements/dev.txt
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate pyproject.toml -o requirements/run.txt
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-deps --group page -o requirements/page.txt
-	for group in e2e go; do uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --group $$group -o requirements/$$group.txt; done
+	for group in docs e2e go; do uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --group $$group -o requirements/$$group.txt; done
 
 clean:
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis demo tests/e2e/bin tests/e2e/run tests/editor/node_modules
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis demo docs/build tests/e2e/bin tests/e2e/run tests/editor/node_modules

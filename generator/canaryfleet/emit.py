@@ -81,11 +81,11 @@ def _arranged_mapping(value: Mapping[str, Any], lead: str, indent: str, out: lis
     for key, item in value.items():
         head = f"{lead}{_key(key)}:"
         lead = indent
-        flow = _flow(item)
+        text = flow(item)
         if not item or not _is_nested(item):
             out.append(f"{head} {_on_lines(item, indent, width) or _scalar(item, indent)}")
-        elif len(head) + 1 + len(flow) <= width and not _is_a_table(item):
-            out.append(f"{head} {flow}")
+        elif len(head) + 1 + len(text) <= width and not _is_a_table(item):
+            out.append(f"{head} {text}")
         elif isinstance(item, Mapping):
             out.append(head)
             _arranged_mapping(item, f"{indent}  ", f"{indent}  ", out, width)
@@ -96,11 +96,11 @@ def _arranged_mapping(value: Mapping[str, Any], lead: str, indent: str, out: lis
 
 def _arranged_items(items: Iterable[Any], indent: str, out: list[str], width: int) -> None:
     for item in items:
-        flow = _flow(item)
-        if isinstance(item, Mapping) and item and (len(indent) + 2 + len(flow) > width or _is_a_table(item)):
+        text = flow(item)
+        if isinstance(item, Mapping) and item and (len(indent) + 2 + len(text) > width or _is_a_table(item)):
             _arranged_mapping(item, f"{indent}- ", f"{indent}  ", out, width)
         else:
-            out.append(f"{indent}- {flow if _is_nested(item) else _scalar(item, indent)}")
+            out.append(f"{indent}- {text if _is_nested(item) else _scalar(item, indent)}")
 
 
 def _is_nested(value: Any) -> bool:
@@ -136,12 +136,12 @@ _SMALL = 2  # keys of a mapping of which several can be read on one line
 _BRACKETS = frozenset(",[]{}")
 
 
-def _flow(value: Any) -> str:
+def flow(value: Any) -> str:
     """Data between brackets, on one line."""
     if isinstance(value, Mapping):
-        return f"{{{', '.join(f'{_flow(_keyed(key))}: {_flow(item)}' for key, item in value.items())}}}"
+        return f"{{{', '.join(f'{flow(_keyed(key))}: {flow(item)}' for key, item in value.items())}}}"
     if _is_nested(value):
-        return f"[{', '.join(map(_flow, value))}]"
+        return f"[{', '.join(map(flow, value))}]"
     if not isinstance(value, str):
         return _scalar(value, "")
     text = _quote(value) if not value.isprintable() else _text(value)
