@@ -2,11 +2,11 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from canaryfleet import markdown
+from canaryfleet import excerpt, markdown
+from canaryfleet.excerpt import INDENT, Section
 from canaryfleet.models.diff import AppDiff, Change, Diff, Group, Members, ObjectDiff, ReleaseDiff
 
 NAMES = 5  # clusters that are named
-INDENT = "  "
 SIGNS = {"added": "+", "removed": "-", "changed": " "}
 EFFECTS = {
     "workload": "other pods, which go from wave to wave",
@@ -16,82 +16,32 @@ EFFECTS = {
 }
 WAITS = " (rendered, it waits where a Rollout may be in the middle of a canary)"
 NOTHING = "nothing is another"
-LEFT_OUT = 160  # characters for what says that something is missing
 
 
 def text(diff: Diff) -> str:
     """Everything, for a terminal or a file."""
-    lines = [f"compared with {diff.from_[:12]}"]
-    for title, blocks in _sections(diff):
-        lines += ["", title]
-        for said, below in blocks:
-            lines += [INDENT + said, *(INDENT * 2 + line for line in below)]
-    return "\n".join(lines if len(lines) > 1 else [*lines, NOTHING])
+    said = list(excerpt.lines(sections(diff)))
+    return "\n".join([f"compared with {diff.from_[:12]}", *(said or [NOTHING])])
 
 
 def as_markdown(diff: Diff, limit: int) -> str:
     """As much as `limit` characters hold, as Markdown: whole fences, and how much is left out."""
-    made: list[str] = [f"Compared with {markdown.code(diff.from_[:12])}."]
-    sections = list(_sections(diff))
-    if not sections:
-        return f"{made[0]} Nothing is another.\n"
-    parts = [
-        part
-        for title, blocks in sections
-        for part in (f"### {markdown.text(title)}", *(_part(*block) for block in blocks))
-    ]
-    room = limit - len(made[0]) - LEFT_OUT
-    for number, part in enumerate(parts):
-        fit = part if len(part) + 2 <= room else _cut(part, room - 2)
-        made += [fit] if fit else []
-        room -= len(fit) + 2
-        if fit != part:
-            made.append(_missing(len(parts) - number - 1))
-            break
-    return "\n\n".join(made) + "\n"
+    first = f"Compared with {markdown.code(diff.from_[:12])}."
+    found = sections(diff)
+    if not found:
+        return f"{first} Nothing is another.\n"
+    fits = excerpt.fit(excerpt.parts(found), limit - len(first) - 2, "run `canaryfleet diff` in a clone")
+    return "\n\n".join([first, *fits]) + "\n"
 
 
-def _missing(parts: int) -> str:
-    more = f", and {parts} more sections" if parts else ""
-    return f"*The rest of this{more}: run `canaryfleet diff` in a clone.*"
-
-
-def _part(said: str, below: Sequence[str]) -> str:
-    """A sentence, and its lines in a fence that nothing in them can end."""
-    if not below:
-        return markdown.text(said)
-    body = "\n".join(below)
-    fence = "```"
-    while fence in body:
-        fence += "`"
-    return f"{markdown.text(said)}\n\n{fence}\n{body}\n{fence}"
-
-
-def _cut(part: str, room: int) -> str:
-    """As many lines of a part as there is room for, with the fence closed; empty if that is none."""
-    head, _, rest = part.partition("\n\n")
-    first, *lines = rest.split("\n")
-    closing = first
-    room -= len(head) + 2 + 2 * (len(closing) + 1)
-    kept: list[str] = []
-    for line in lines[:-1]:
-        room -= len(line) + 1
-        if room < 0:
-            break
-        kept.append(line)
-    return "\n".join([head, "", first, *kept, closing]) if kept else ""
-
-
-Blocks = list[tuple[str, tuple[str, ...]]]
-
-
-def _sections(diff: Diff) -> Iterator[tuple[str, Blocks]]:
-    for app in diff.apps:
-        yield _title(app), list(_app(app))
+def sections(diff: Diff) -> list[Section]:
+    """What is another: an app in each section, then clusters, then the fleet."""
+    found: list[Section] = [(_title(app), list(_app(app))) for app in diff.apps]
     if diff.inventory:
-        yield "clusters", [_members(item) for item in diff.inventory]
+        found.append(("clusters", [_members(item) for item in diff.inventory]))
     if diff.fleet:
-        yield "fleet.yaml", [("in force at once", tuple(_changes(diff.fleet)))]
+        found.append(("fleet.yaml", [("in force at once", tuple(_changes(diff.fleet)))]))
+    return found
 
 
 def _title(app: AppDiff) -> str:
