@@ -34,6 +34,7 @@ COMMANDS: dict[str, Command] = {
     "forecast": Command("say how far a fault would get before a release is stopped", "forecast"),
     "point": Command("point the next clusters of a wave at a release", "point"),
     "diff": Command("say what a change does to which clusters, at once or from wave to wave", "diff"),
+    "review": Command("say what a change does and what is wrong with it, for its pull request", "review"),
     "build": Command("print the final objects of an app on a cluster", "build"),
     "status": Command("say what runs where, by wave, and what is true of it", "status"),
     "report": Command(

@@ -277,6 +277,12 @@ def fork(root: Root, ref: str) -> str:
     return done.out.decode().strip()
 
 
+def contains(root: Root, commit: str, other: str) -> bool:
+    """Whether a commit has another in its history; not if the clone lacks it. Raises `Problems` CF025."""
+    words = ["merge-base", "--is-ancestor", "--end-of-options", other, commit]
+    return git.answer(root, words, fine=(0, 1, 128), offline=True).code == 0
+
+
 def tree(root: Root, commit: str) -> str:
     """The tree of a commit. Raises `Problems` CF025: there is no such commit."""
     return git.run(root, ["rev-parse", "--verify", f"{commit}^{{tree}}"]).decode().strip()

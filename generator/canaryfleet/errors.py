@@ -16,6 +16,7 @@ EXIT_INTERRUPTED = 130
 EXIT_VERDICT = {"Verified": 0, "Progressing": 10, "Inconclusive": 11, "Unknown": 12, "Failed": 13}
 
 LONGEST = 2000  # characters of a finding as text
+COMMANDS = ("##[", "##vso[")  # what runners of GitHub and Azure act on wherever it stands in a line of a log
 
 ERROR = "error"
 WARNING = "warning"
@@ -53,6 +54,8 @@ def one_line(text: str) -> str:
     """Text of others must not become lines or colours of ours: a CI takes lines for commands."""
     if len(text) > LONGEST:
         text = text[:LONGEST] + "…"
+    for command in COMMANDS:
+        text = text.replace(command, f"# {command[1:]}")
     if text.isprintable():
         return text
     return "".join(

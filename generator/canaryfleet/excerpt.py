@@ -11,7 +11,6 @@ Section = tuple[str, Sequence[Block]]
 """A title (none: empty), and what stands below it."""
 
 INDENT = "  "
-LEFT_OUT = 160  # characters for what says that something is missing
 
 
 def lines(sections: Sequence[Section]) -> Iterator[str]:
@@ -35,11 +34,13 @@ def parts(sections: Sequence[Section]) -> list[str]:
 def fit(parts: Sequence[str], room: int, rest: str) -> list[str]:
     """Those parts that `room` characters hold with an empty line after each, the last one cut, and how many are left out.
 
-    `rest`: Markdown that says where the rest is, short.
+    `rest`: Markdown that says where the rest is. Nothing where there is no room even for that.
     """
     if sum(len(part) + 2 for part in parts) <= room:
         return list(parts)
-    room -= LEFT_OUT
+    room -= len(_missing(len(parts), rest)) + 2
+    if room < 0:
+        return []
     made: list[str] = []
     for number, part in enumerate(parts):
         fits = part if len(part) + 2 <= room else _cut(part, room - 2)
@@ -59,12 +60,12 @@ def _missing(more: int, rest: str) -> str:
 def _part(said: str, below: Sequence[str]) -> str:
     """A sentence, and its lines in a fence that nothing in them can end."""
     if not below:
-        return markdown.text(said)
+        return markdown.opening(said)
     body = "\n".join(map(one_line, below))
     fence = "```"
     while fence in body:
         fence += "`"
-    head = f"{markdown.text(said)}\n\n" if said else ""
+    head = f"{markdown.opening(said)}\n\n" if said else ""
     return f"{head}{fence}\n{body}\n{fence}"
 
 

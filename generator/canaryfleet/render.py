@@ -77,6 +77,12 @@ def know(tree: Tree, apps: Iterable[str] = ()) -> Known:
     return Known(tree, reading.repository, checked.frozen, findings, merged, previous, checked)
 
 
+def frozen_at(known: Known, commit: str) -> Known:
+    """The same, where what a commit has is frozen, instead of what the default branch has now. Raises Problems CF025."""
+    folders = _immutable(known.tree, known.repository)
+    return known._replace(merged=git.tree_files(known.tree.root, commit, *folders))
+
+
 def _immutable(tree: Tree, repository: Repository) -> list[str]:
     """The folders of which it matters what the default branch has."""
     apps = sorted({*repository.specs, *tree.list(OVERLAYS)})

@@ -18,6 +18,7 @@ from canaryfleet.models.preset import PresetDetails, PresetList
 from canaryfleet.models.promotion import Promotion
 from canaryfleet.models.release import Candidate, Done, Release
 from canaryfleet.models.report import Report
+from canaryfleet.models.review import Review
 from canaryfleet.models.started import Started
 from canaryfleet.models.status import Status
 
@@ -41,6 +42,7 @@ FILES: dict[str, type[Model]] = {
     "findings": Findings,
     "code": CodeHelp,
     "diff": Diff,
+    "review": Review,
 }
 BY_PEOPLE = ("canary", "cluster", "fleet", "promotion")
 DRAFT = "https://json-schema.org/draft/2020-12/schema"

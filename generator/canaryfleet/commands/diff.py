@@ -55,12 +55,12 @@ def _compared(tree: "Tree", revision: str | None, apps: list[str]) -> "Diff":
     from canaryfleet.diff import diff
     from canaryfleet.files import Tree
 
-    commit = commits.resolve(tree.root, revision) if revision else _fork(tree)
+    commit = commits.resolve(tree.root, revision) if revision else fork(tree)
     with commits.worktree(tree.root, commit) as folder:
         return diff(Tree(folder), tree, commit, apps)
 
 
-def _fork(tree: "Tree") -> str:
+def fork(tree: "Tree") -> str:
     """Where HEAD left the default branch, so that what others merged since then is not said."""
     from canaryfleet import commits, git, repo
     from canaryfleet.errors import Place, problem

@@ -9,8 +9,10 @@ from canaryfleet.errors import EXIT_OK, UsageError, one_line
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
     from collections.abc import Callable
+    from datetime import datetime
     from decimal import Decimal
 
+    from canaryfleet.files import Tree
     from canaryfleet.forecast import Assumed
     from canaryfleet.models.forecast import Estimate, Forecast, ThresholdForecast, WaveForecast
 
@@ -24,19 +26,12 @@ NOTICES = ("WAVE", "STAGE", "METRIC", "CLUSTER", "REQUESTS", "ONE MEASUREMENT", 
 def run(given: list[str]) -> int:
     """Run the command; the return value is the exit code."""
     options = arguments.parse(_parser(), given)
-    assumed = _assumed(options)
     if not 1 <= options.runs <= MOST_RUNS:
         raise UsageError(f"--runs: from 1 to {MOST_RUNS}")
-    import random
     from datetime import UTC, datetime
 
-    from canaryfleet.radius import forecast
-    from canaryfleet.scenario import subject
-
     tree = arguments.tree(options.root)
-    about = subject(tree, options.app, datetime.now(UTC), assumed, options.failed_share)
-    chance = random.Random(options.seed).random  # noqa: S311
-    found = forecast(about, options.runs, options.seed, chance, _progress(options.runs, sys.stderr))
+    found = _simulated(tree, options, datetime.now(UTC), _progress(options.runs, sys.stderr))
     if options.output == "json":
         from canaryfleet.output import print_model
 
@@ -44,6 +39,26 @@ def run(given: list[str]) -> int:
     else:
         print(text(found, sys.stdout))
     return EXIT_OK
+
+
+def usual(tree: "Tree", app: str, now: "datetime", runs: int) -> "Forecast":
+    """The forecast of an app with what is assumed where nothing is said. Raises Problems."""
+    words = ["--runs", str(runs), "--", app]
+    return _simulated(tree, arguments.parse(_parser(), words), now, lambda _: None)
+
+
+def _simulated(
+    tree: "Tree", options: "Namespace", now: "datetime", progress: "Callable[[int], None]"
+) -> "Forecast":
+    import random
+
+    from canaryfleet.radius import forecast
+    from canaryfleet.scenario import subject
+
+    assumed = _assumed(options)
+    about = subject(tree, options.app, now, assumed, options.failed_share)
+    chance = random.Random(options.seed).random  # noqa: S311
+    return forecast(about, options.runs, options.seed, chance, progress)
 
 
 def _parser() -> "ArgumentParser":

@@ -42,7 +42,7 @@ def run(given: list[str]) -> int:
     except Problems as problems:
         findings = list(problems.findings)
     else:
-        findings, silenced = _judged(known, all_apps=not options.apps)
+        findings, silenced = judged(known, all_apps=not options.apps)
         from canaryfleet.output import count
 
         here = known.repository
@@ -54,7 +54,8 @@ def run(given: list[str]) -> int:
     return outcome.code(findings)
 
 
-def _judged(known: "Known", *, all_apps: bool) -> tuple[list[Finding], Silenced]:
+def judged(known: "Known", *, all_apps: bool) -> tuple[list[Finding], Silenced]:
+    """Everything that is wrong or dangerous, and the warnings that specs silence."""
     from datetime import UTC, datetime
 
     from canaryfleet import lint
@@ -86,19 +87,19 @@ def _show(tree: "Tree", how: str, findings: Sequence[Finding], silenced: Silence
     elif how == "sarif":
         from canaryfleet import __version__, sarif
 
-        output.print_json(sarif.log(findings, __version__, _folder(tree)))
+        output.print_json(sarif.log(findings, __version__, folder(tree)))
     elif how == "github":
         from canaryfleet import annotations
 
         shown = annotations.chosen(findings)
         for finding in shown:
-            print(annotations.command(finding, _folder(tree)))
+            print(annotations.command(finding, folder(tree)))
         output.findings_text(findings, sys.stderr, left_out=shown)
     else:
         output.findings_text(findings, sys.stderr)
 
 
-def _folder(tree: "Tree") -> str:
+def folder(tree: "Tree") -> str:
     """Where the repository's root is in its Git's, such as `fleet/`: places on a forge are counted from there."""
     from canaryfleet import git
 

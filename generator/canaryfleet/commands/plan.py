@@ -26,7 +26,7 @@ def run(given: list[str]) -> int:
     options = _options(given)
     from canaryfleet.outlook import outlook
 
-    found = outlook(arguments.tree(options.root), options.apps, _instant(options.at), build=options.build)
+    found = outlook(arguments.tree(options.root), options.apps, instant(options.at), build=options.build)
     outcome.show(found.findings, as_json=False)
     if options.output == "json":
         from canaryfleet.output import print_model
@@ -68,7 +68,8 @@ def _options(given: list[str]) -> _Options:
     return _Options(**vars(arguments.parse(parser, given)))
 
 
-def _instant(text: str | None) -> "datetime":
+def instant(text: str | None) -> "datetime":
+    """The time that `--at` names; now, if it names none. Raises UsageError."""
     from datetime import UTC, datetime, timedelta
 
     now = datetime.now(UTC)

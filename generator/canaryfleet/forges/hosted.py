@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from itertools import takewhile
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Literal
 
 from msgspec import Meta, Struct
 from msgspec.structs import replace
@@ -22,6 +22,8 @@ from canaryfleet.models.decision import Review
 from canaryfleet.models.forge import CommitStatus, PullRequest
 
 Sha = Annotated[str, Meta(pattern=f"^([0-9a-f]{{40}}|[0-9a-f]{{64}})?{END}")]
+
+Kept = Literal["written", "renewed", "there already"]
 
 _BACK = timedelta(days=31)  # how far closed ones are read: more than a no is remembered
 _SHOWN = 140  # characters of a status's description
@@ -214,6 +216,24 @@ class Hosted:
             if not self._has_status(commit, wanted):
                 raise
 
+    def say(self, number: int, mark: str, body: str) -> Kept:
+        """Keep one comment of ours below a pull request as it should be: the first that begins with `mark`.
+
+        Those of others are not ours, whatever they begin with. Nothing is written that is there.
+        """
+        found = self._said(number, mark)
+        if found is None:
+            try:
+                self.api.send("POST", self._comments(number), {"body": body})
+            except Lost:
+                if self._said(number, mark) is None:
+                    raise
+            return "written"
+        if _same(found.body or "", body):
+            return "there already"
+        self.api.send("PATCH", f"{self._home}/issues/comments/{found.id:d}", {"body": body})
+        return "renewed"
+
     # What differs
 
     def _branch(self, head: End) -> str:
@@ -304,6 +324,13 @@ class Hosted:
         comments = self.api.items(self._comments(number), Said, **self.page)
         return any(said.user and said.user.login == me and mark in (said.body or "") for said in comments)
 
+    def _said(self, number: int, mark: str) -> Said | None:
+        comments = self.api.items(self._comments(number), Said, **self.page)
+        marked = [said for said in comments if said.user and (said.body or "").startswith(mark)]
+        if not marked:  # so whose token it is need not be asked
+            return None
+        return next((said for said in marked if said.user and said.user.login == self.me), None)
+
     def _has_status(self, commit: str, wanted: Mapping[str, str]) -> bool:
         where = self._home + path("commits", commit, "status")
         found = self.api.get(where, Statuses, **self.page).statuses or ()
@@ -312,6 +339,11 @@ class Hosted:
             (each.context, each.state or each.status, each.description or "", each.target_url or "") == words
             for each in found
         )
+
+
+def _same(one: str, other: str) -> bool:
+    """Whether a text is another, which a forge may have given other ends of lines."""
+    return one.replace("\r\n", "\n").strip() == other.replace("\r\n", "\n").strip()
 
 
 def _weighed(review: Review, writers: set[str]) -> Review:
