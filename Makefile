@@ -6,13 +6,14 @@ JOBS ?= auto
 
 E2E_JOBS ?= 16
 
-.PHONY: help setup demo test page e2e editor lint schema codes reference docs golden bench fleet wrong lock clean
+.PHONY: help setup demo test page e2e actions editor lint schema codes reference docs golden bench fleet wrong lock clean
 
 help:
 	@echo "make demo   render an example fleet from nothing and show what was done"
 	@echo "make test   lint, types, layers and all tests"
 	@echo "make page   the page of a fleet in a real browser: console, axe, keyboard, screenshots (needs Chromium)"
 	@echo "make e2e    the same against real controllers, Istio, Envoy and Prometheus (needs Go and Prometheus)"
+	@echo "make actions the Action and the workflows: actionlint, and nektos/act on this machine (needs Go)"
 	@echo "make editor what an author sees: the schemas in a real YAML language server (needs Node.js)"
 	@echo "make lint   only lint, types and layers"
 	@echo "make schema renew the JSON Schemas"
@@ -85,6 +86,13 @@ $(VENV)/.made-page: $(VENV)/.made requirements/page.txt
 e2e: $(VENV)/.made-e2e
 	cd tests/e2e && ../../$(BIN)/python -m rig test -n $(E2E_JOBS) --dist worksteal $(E2E)
 
+tests/actions/bin/.made: tests/actions/module/go.mod tests/actions/module/go.sum
+	cd tests/actions/module && go build -trimpath -o ../bin/ tool
+	@touch $@
+
+actions: setup tests/actions/bin/.made
+	PYTHONPATH=tests:tests/unit:tests/actions $(BIN)/python -m pytest -p no:cacheprovider tests/actions
+
 tests/editor/node_modules/.made: tests/editor/package-lock.json
 	cd tests/editor && npm ci --ignore-scripts --no-audit --no-fund
 	@touch $@
@@ -102,7 +110,8 @@ lock:
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --group dev pyproject.toml -o requirements/dev.txt
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate pyproject.toml -o requirements/run.txt
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-deps --group page -o requirements/page.txt
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --extra github-app pyproject.toml -o requirements/github-app.txt
 	for group in docs e2e go; do uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --group $$group -o requirements/$$group.txt; done
 
 clean:
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis demo docs/build tests/e2e/bin tests/e2e/run tests/editor/node_modules
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis demo docs/build tests/e2e/bin tests/e2e/run tests/editor/node_modules tests/actions/bin

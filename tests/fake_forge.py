@@ -22,6 +22,9 @@ REPOSITORY = "acme/fleet"
 HOME = f"/repos/{REPOSITORY}"
 GITEA_STATES = {"approved": "APPROVED", "changesRequested": "REQUEST_CHANGES", "other": "COMMENT"}
 GITHUB_STATES = {"approved": "APPROVED", "changesRequested": "CHANGES_REQUESTED", "other": "COMMENTED"}
+ACTIONS = "github-actions[bot]"  # whose the token of Actions is
+LONGEST = 65_536  # characters of a comment
+COMMENTS = 10_000  # more than any pull request has: of which one a comment's id is
 
 
 class Reply(NamedTuple):
@@ -74,6 +77,7 @@ class FakeForge:
         self.dismissed: set[tuple[int, int]] = set()
         self.forks: list[int] = []  # pull requests that are shown as those of a fork
         self.users_token = True
+        self.may_write = True
         self.tokens = 0
         self.most = 100
         self._faults: list[tuple[str, re.Pattern[str], Fault]] = []
@@ -137,6 +141,8 @@ class FakeForge:
                 return self._as_app(path, headers, json.loads(data) if data else {})
             if headers.get("authorization") != self.authorization:
                 return self._word(401, "Bad credentials")
+            if not self.may_write and method != "GET" and path != "/api/graphql":
+                return self._word(403, "Resource not accessible by integration")
             body = json.loads(data) if data else {}
             return self._route(method, path, dict(parse_qsl(url.query)), body)
 
@@ -190,6 +196,7 @@ class FakeForge:
             ("GET", rf"{HOME}/issues/(\d+)/timeline", self._timeline),
             ("GET", rf"{HOME}/issues/(\d+)/comments", self._comments),
             ("POST", rf"{HOME}/issues/(\d+)/comments", self._comment),
+            ("PATCH", rf"{HOME}/issues/comments/(\d+)", self._recomment),
             ("GET", rf"{HOME}/commits/([0-9a-f]+)/status", self._statuses),
             ("POST", rf"{HOME}/statuses/([0-9a-f]+)", self._status),
             ("GET", rf"{HOME}/collaborators/([^/]+)/permission", self._permission),
@@ -213,7 +220,7 @@ class FakeForge:
         )
 
     def _viewer(self, **_: Any) -> Reply:
-        return Reply(200, {"data": {"viewer": {"login": "github-actions[bot]"}}})
+        return Reply(200, {"data": {"viewer": {"login": ACTIONS}}})
 
     def _all(self) -> list[Held]:
         with self.ground.local._locked():
@@ -350,14 +357,29 @@ class FakeForge:
 
     def _comments(self, number: str, query: dict[str, str], **_: Any) -> Reply:
         comments = self._held(number).comments
-        return self._page(
-            [{"id": at, "user": {"login": said.by}, "body": said.text} for at, said in enumerate(comments)],
-            query,
-        )
+        shown = [
+            {"id": int(number) * COMMENTS + at, "user": {"login": said.by}, "body": said.text}
+            for at, said in enumerate(comments)
+        ]
+        return self._page(shown, query)
 
     def _comment(self, number: str, body: dict[str, Any], **_: Any) -> Reply:
-        self.ground.comment(int(number), "canaryfleet", body["body"])
+        if len(body["body"]) > LONGEST:
+            return self._too_long()
+        self.ground.comment(int(number), "canaryfleet" if self.users_token else ACTIONS, body["body"])
         return Reply(201, {"id": 1, "body": body["body"]})
+
+    def _recomment(self, id: str, body: dict[str, Any], **_: Any) -> Reply:
+        if len(body["body"]) > LONGEST:
+            return self._too_long()
+        number, at = divmod(int(id), COMMENTS)
+        self.ground.recomment(number, at, body["body"])
+        return Reply(200, {"id": int(id), "body": body["body"]})
+
+    @staticmethod
+    def _too_long() -> Reply:
+        errors = [{"message": f"body is too long (maximum is {LONGEST} characters)"}]
+        return Reply(422, {"message": "Validation Failed", "errors": errors})
 
     def _statuses(self, commit: str, **_: Any) -> Reply:
         word = "state" if self.dialect == "github" else "status"

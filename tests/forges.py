@@ -98,6 +98,14 @@ class Ground:
             held = self.local._one(number)
             self.local._write(replace(held, comments=(*held.comments, Comment(by=by, text=text))))
 
+    def recomment(self, number: int, at: int, text: str) -> None:
+        """A comment becomes another."""
+        with self.local._locked():
+            held = self.local._one(number)
+            said = list(held.comments)
+            said[at] = Comment(by=said[at].by, text=text)
+            self.local._write(replace(held, comments=tuple(said)))
+
     def comments(self, number: int) -> list[str]:
         """What the bot has written below a pull request."""
         with self.local._locked():
