@@ -91,7 +91,7 @@ tests/actions/bin/.made: tests/actions/module/go.mod tests/actions/module/go.sum
 	@touch $@
 
 actions: setup tests/actions/bin/.made
-	PYTHONPATH=tests:tests/unit:tests/actions $(BIN)/python -m pytest -p no:cacheprovider tests/actions
+	$(BIN)/python -m pytest -p no:cacheprovider tests/actions
 
 tests/editor/node_modules/.made: tests/editor/package-lock.json
 	cd tests/editor && npm ci --ignore-scripts --no-audit --no-fund

@@ -199,3 +199,10 @@ def test_diff_imports_no_engine_check_and_no_forge() -> None:
     modules = imported("diff", "--from", "HEAD", "embeddings")
     assert foreign(modules) <= {"msgspec", "yaml", "typing_extensions", "cython_runtime"}
     assert not {"check", "kustomize", "schema", "situation", "sources", "forges"} & ours(modules)
+
+
+def test_review_by_hand_asks_no_forge_and_no_cluster() -> None:
+    modules = imported("review", "--base", "HEAD", "--runs", "1")
+    assert foreign(modules) <= {"msgspec", "yaml", "typing_extensions", "cython_runtime"}
+    assert not {"act", "actions", "annotations", "reconcile", "sarif", "schema", "writeback"} & ours(modules)
+    assert not any(name.startswith(("forges.", "sources.")) for name in ours(modules))
