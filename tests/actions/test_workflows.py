@@ -39,8 +39,7 @@ def test_actions_of_others_are_pinned_and_nothing_is_injected(name: str, text: s
     steps = [step for job in jobs.values() for step in job.get("steps", ())]
     used = [item["uses"] for item in [*jobs.values(), *steps] if "uses" in item]
     assert all(
-        use.startswith(("./", "acme/canaryfleet")) or re.fullmatch(r"[^@]+@[0-9a-f]{40}", use)
-        for use in used
+        use.startswith(("./", "acme/canaryfleet")) or re.fullmatch(r"[^@]+@[0-9a-f]{40}", use) for use in used
     )
     assert not any("${{" in step.get("run", "") for step in steps)
     checkouts = [step for step in steps if step.get("uses", "").startswith("actions/checkout@")]

@@ -15,7 +15,7 @@ from fake_forge import ACTIONS, REPOSITORY, TOKEN, FakeForge, instead, lost
 from forges import Ground
 from support import Project
 
-MARK = "<!-- canaryfleet review  -->"
+MARK = "<!-- canaryfleet review . -->"
 IDEA = "idea"
 Run = Callable[..., str]
 
@@ -140,6 +140,12 @@ def test_a_frozen_release_that_is_rewritten_breaks_a_limit(made: Repo, run: Run)
     found = states(run, "--base", "main", code=1)
     assert (found["render"], found["limits"]) == ("failed", "failed")
     assert "rewritten: " in run("--base", "main", code=1)
+
+
+def test_what_is_not_committed_is_not_judged_by_its_limits(made: Repo, run: Run) -> None:
+    path = next((made.root / "overlays" / APP / "releases").iterdir()) / "release.yaml"
+    path.write_text(path.read_text() + "# more\n")
+    assert states(run, code=1)["limits"] == "notMade"
 
 
 def test_a_move_is_left_to_those_who_see_the_clusters(made: Repo, run: Run) -> None:
@@ -360,9 +366,7 @@ def test_the_token_goes_where_the_runner_says_and_not_where_the_change_says(
 def test_a_huge_difference_is_cut_and_the_file_has_it_all(
     made: Repo, run: Run, step: Step, tmp_path: Path
 ) -> None:
-    made.prompt(
-        "".join(f"line {number} of a prompt that is quite long: ä @octocat\n" for number in range(40_000))
-    )
+    made.prompt("".join(f"@octocat {number}\n" for number in range(60_000)))
     made.change()
     rendered(made)
     step.event()
@@ -374,7 +378,7 @@ def test_a_huge_difference_is_cut_and_the_file_has_it_all(
     for part in ("| lint |", "first  c01", "STOPPED THERE"):
         assert part in comment
     assert len(step.summary.encode()) <= 1 << 20
-    assert "line 39999 of" in (tmp_path / "all.md").read_text()
+    assert "@octocat 59999" in (tmp_path / "all.md").read_text()
     assert step.outputs["report"] == str(tmp_path / "all.md")
 
 
@@ -396,10 +400,23 @@ def test_another_checkout_than_the_pull_request_is_refused(made: Repo, run: Run,
     err: list[str] = []
     run(*GITHUB, code=1, err=err)
     assert "CF036" in err[0]
+    assert step.outputs == {"result": "failed"}
     step.event("d" * 40)  # not even in the clone
     run(*GITHUB, code=1, err=err)
     assert "CF036" in err[1]
     assert step.comments == []
+
+
+def test_a_shallow_checkout_of_a_pull_request_is_said_beside_it(
+    run: Run, step: Step, made: Repo, tmp_path: Path
+) -> None:
+    """As actions/checkout makes it unless it is told otherwise: without its base."""
+    step.event()
+    made.git("clone", "-q", "--depth", "1", f"file://{made.root}", str(tmp_path / "shallow"))
+    said = run("--root", str(tmp_path / "shallow"), *GITHUB, code=1)
+    assert said.startswith("::error ")
+    assert "fetch-depth" in said
+    assert step.outputs == {"result": "failed"}
 
 
 def test_the_merge_of_a_pull_request_is_its_checkout(made: Repo, run: Run, step: Step) -> None:
@@ -511,6 +528,6 @@ def test_where_it_may_not_commit_it_judges_what_is_there(
     run(*COMMIT, code=1)
     assert step.outputs["result"] == "failed"
     assert "| render | **failed**" in step.summary
-    assert "| told | **warned**" in step.summary
+    assert "| forge | **warned**" in step.summary
     assert before is None or tip(made, pushed) == before
     assert made.git("status", "--porcelain") == ""

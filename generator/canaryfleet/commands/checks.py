@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from msgspec.structs import replace
 
-from canaryfleet import commits, diffview, merging, repo, review
+from canaryfleet import commits, diffview, git, merging, repo, review
 from canaryfleet.check import check
 from canaryfleet.commands import forecast, lint, plan
 from canaryfleet.diff import diff
@@ -178,8 +178,10 @@ def _forecast(subject: Subject, found: Diff) -> tuple[Check, list[Forecast]]:
 
 
 def _limits(subject: Subject, before: Tree) -> tuple[Check, dict[str, tuple[Reason, ...]]]:
-    """What merging it would break, as far as Git alone shows it."""
+    """What merging it would break, as far as Git alone shows it; it is commits that are merged."""
     try:
+        if git.run(subject.tree.root, ["status", "--porcelain", "--", repo.OVERLAYS]):
+            return review.not_made("limits", f"{repo.OVERLAYS}/ has changes that are not committed"), {}
         found = merging.judge(subject.tree.root, subject.base, subject.head, before, subject.now)
     except Problems as problems:
         return review.not_made("limits", "it could not be made", problems.findings), {}

@@ -42,7 +42,12 @@ def run(given: list[str]) -> int:
     if at is None and (options.comment or options.commit):
         raise UsageError("--comment and --commit need --output github")
     tree = arguments.tree(options.root)
-    return _review(tree, options, at)
+    try:
+        return _review(tree, options, at)
+    except Problems as problems:
+        if at is not None:
+            _tell_trouble(at, problems)
+        raise
 
 
 def _parser() -> "ArgumentParser":
@@ -251,20 +256,19 @@ def _tell(
     from canaryfleet import actions, annotations, output, review
     from canaryfleet.commands.lint import folder
 
-    about = about._replace(rest=f"[in the run]({step.page})")
+    notes = [review.of_findings("forge", remarks, "")] if remarks else []
     said = "not asked for"
     if options.comment:
-        mark = f"<!-- canaryfleet review {folder(tree)} -->"
+        here = about._replace(mark=_mark(tree), rest=f"[in the run]({step.page})")
         said = _comment(
             step,
-            review.as_markdown(about._replace(mark=mark), made, options.limit or review.COMMENT),
-            mark,
+            review.as_markdown(here, [*made, *notes], options.limit or review.COMMENT),
+            here.mark,
             remarks,
         )
-    notes = [review.of_findings("told", remarks, "")] if remarks else []
-    actions.summarize(
-        step, review.within(about._replace(rest=_whole(options)), [*made, *notes], review.SUMMARY)
-    )
+        notes = [review.of_findings("forge", remarks, "")] if remarks else []
+    about = about._replace(rest="in the file of the output `report`" if options.to else about.rest)
+    actions.summarize(step, review.within(about, [*made, *notes], review.SUMMARY))
     findings = [*(item for check in made for item in check.findings), *remarks]
     shown = annotations.chosen(findings)
     for finding in shown:
@@ -276,8 +280,21 @@ def _tell(
     actions.output(step, given)
 
 
-def _whole(options: "Namespace") -> str:
-    return "in the file of the output `report`" if options.to else "run `canaryfleet review` in a clone"
+def _tell_trouble(step: "Step", problems: Problems) -> None:
+    """What keeps the review from beginning; the command ends with it."""
+    from canaryfleet import actions, annotations
+
+    for finding in annotations.chosen(problems.findings):
+        print(annotations.command(finding))
+    actions.output(step, {"result": "failed"})
+
+
+def _mark(tree: "Tree") -> str:
+    """By which the comment is found again: each repository of a checkout has its own."""
+    from canaryfleet.commands.lint import folder
+    from canaryfleet.markdown import name
+
+    return f"<!-- canaryfleet review {name(folder(tree) or '.')} -->"
 
 
 def _comment(step: "Step", text: str, mark: str, remarks: list[Finding]) -> str:
