@@ -6,11 +6,12 @@ JOBS ?= auto
 
 E2E_JOBS ?= 16
 
-.PHONY: help setup demo test page e2e actions editor lint schema codes reference docs golden bench fleet wrong lock clean
+.PHONY: help setup demo test dist page e2e actions editor lint schema codes reference docs golden bench fleet wrong lock clean
 
 help:
 	@echo "make demo   render an example fleet from nothing and show what was done"
 	@echo "make test   lint, types, layers and all tests"
+	@echo "make dist   a release in dist/ (wheel, sdist, SBOM), tried in an empty environment and by pre-commit"
 	@echo "make page   the page of a fleet in a real browser: console, axe, keyboard, screenshots (needs Chromium)"
 	@echo "make e2e    the same against real controllers, Istio, Envoy and Prometheus (needs Go and Prometheus)"
 	@echo "make actions the Action and the workflows: actionlint, and nektos/act on this machine (needs Go)"
@@ -24,6 +25,7 @@ help:
 	@echo "make bench  the measured claims"
 	@echo "make wrong  what make e2e has to find: five wrong renders, each with the test that must fail because of it"
 	@echo "make fleet  a real control plane on this machine, to play with (needs Go and Prometheus)"
+	@echo "make lock   renew requirements/ after pyproject.toml (needs uv); with UPGRADE=--upgrade newer versions, too"
 
 setup: $(VENV)/.made
 
@@ -45,6 +47,16 @@ lint: setup
 	$(BIN)/mypy
 	MYPYPATH=tests/e2e:tests:docs/tools $(BIN)/mypy tests/e2e/*.py tests/e2e/rig tests/recordings.py tests/agreed.py tests/chromium.py tests/pages.py docs/tools/*.py
 	$(BIN)/lint-imports --no-cache
+
+# In an environment of its own: what makes a release shall not decide what the tests run with.
+dist: $(VENV)-release/.made
+	$(VENV)-release/bin/python -W error -m release
+	cd tests/dist && ../../$(VENV)-release/bin/python -m pytest $(DIST)
+
+$(VENV)-release/.made: requirements/release.txt
+	$(PYTHON) -m venv $(VENV)-release
+	$(VENV)-release/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/release.txt
+	@touch $@
 
 schema: setup
 	$(BIN)/canaryfleet schema
@@ -106,12 +118,16 @@ wrong: $(VENV)/.made-e2e
 fleet: $(VENV)/.made-e2e
 	cd tests/e2e && ../../$(BIN)/python -m rig build && ../../$(BIN)/python -m rig up
 
+# What is locked stays as it is unless pyproject.toml asks for something else; UPGRADE=--upgrade, or for one package
+# UPGRADE="--upgrade-package NAME", takes newer versions.
+LOCK := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate $(UPGRADE)
 lock:
-	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --group dev pyproject.toml -o requirements/dev.txt
-	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate pyproject.toml -o requirements/run.txt
-	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-deps --group page -o requirements/page.txt
-	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --extra github-app pyproject.toml -o requirements/github-app.txt
-	for group in docs e2e go; do uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --group $$group -o requirements/$$group.txt; done
+	@command -v uv > /dev/null || { echo "make lock needs uv: pip install uv, in an environment of its own"; exit 1; }
+	for group in dev release; do $(LOCK) --group $$group pyproject.toml -o requirements/$$group.txt || exit 1; done
+	$(LOCK) pyproject.toml -o requirements/run.txt
+	$(LOCK) --extra github-app pyproject.toml -o requirements/github-app.txt
+	$(LOCK) --no-deps --group page -o requirements/page.txt
+	for group in docs e2e go; do $(LOCK) --group $$group -o requirements/$$group.txt || exit 1; done
 
 clean:
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis demo docs/build tests/e2e/bin tests/e2e/run tests/editor/node_modules tests/actions/bin
+	rm -rf $(VENV) $(VENV)-release dist .mypy_cache .ruff_cache .pytest_cache .hypothesis demo docs/build tests/e2e/bin tests/e2e/run tests/editor/node_modules tests/actions/bin
