@@ -43,7 +43,7 @@ test: lint
 	$(BIN)/python -m pytest -n $(JOBS)
 
 lint: setup
-	$(BIN)/ruff check generator tests benchmarks examples docs
+	$(BIN)/ruff check generator tests benchmarks examples docs release
 	$(BIN)/mypy
 	MYPYPATH=tests/e2e:tests:docs/tools $(BIN)/mypy tests/e2e/*.py tests/e2e/rig tests/recordings.py tests/agreed.py tests/chromium.py tests/pages.py docs/tools/*.py
 	$(BIN)/lint-imports --no-cache

@@ -57,11 +57,15 @@ class Rendering(NamedTuple):
     findings: list[Finding]
 
 
-def know(tree: Tree, apps: Iterable[str] = ()) -> Known:
-    """Read and judge the repository; findings are returned, not raised."""
+def know(tree: Tree, apps: Iterable[str] = (), clone: str | None = None) -> Known:
+    """Read and judge the repository; findings are returned, not raised.
+
+    `clone`: the folder whose Git has the default branch, if it is not the tree's own.
+    """
+    clone = clone or tree.root
     reading = repo.read(tree, apps)
-    branch = git.default_ref(tree.root, reading.repository.fleet.defaultBranch)
-    merged = git.tree_files(tree.root, branch, *_immutable(tree, reading.repository)) if branch else None
+    branch = git.default_ref(clone, reading.repository.fleet.defaultBranch)
+    merged = git.tree_files(clone, branch, *_immutable(tree, reading.repository)) if branch else None
     previous: dict[str, Release] = {}
     for app in reading.repository.specs:
         try:

@@ -9,8 +9,9 @@ from hashlib import sha256
 from pathlib import Path
 
 import pytest
-from conftest import DIST
 from release import build
+
+from conftest import DIST
 
 PACKAGE = "generator/"
 SOURCES = ("generator/", "schemas/")
@@ -88,7 +89,9 @@ def test_the_changelog_knows_the_version() -> None:
 
 
 def test_the_release_is_of_a_commit() -> None:
-    head = subprocess.run(["git", "log", "-1", "--format=%ct"], cwd=build.ROOT, capture_output=True, check=True)
+    head = subprocess.run(
+        ["git", "log", "-1", "--format=%ct"], cwd=build.ROOT, capture_output=True, check=True
+    )
     with zipfile.ZipFile(next(DIST.glob("*.whl"))) as opened:
         years = {item.date_time[0] for item in opened.infolist()}
     assert years == {int(subprocess.check_output(["date", "-u", "-d", f"@{int(head.stdout)}", "+%Y"]))}

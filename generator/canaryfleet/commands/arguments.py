@@ -1,5 +1,6 @@
 """What the commands' arguments have in common: the parser, the repository, times and sources."""
 
+import contextlib
 from typing import TYPE_CHECKING
 
 from canaryfleet.errors import UsageError
@@ -72,6 +73,26 @@ def tree(root: str | None, *, to_write: bool = False) -> "Tree":
     if to_write:
         files.recover(tree.root)
     return tree
+
+
+def add_staged(parser: "ArgumentParser") -> None:
+    """The option of commands that check what is about to be committed."""
+    parser.add_argument(
+        "--staged",
+        action="store_true",
+        help="look at what `git commit` would commit: what was not added is not there",
+    )
+
+
+def staged(tree: "Tree", *, wanted: bool) -> "contextlib.AbstractContextManager[Tree]":
+    """The repository as Git's index has it, if that is `wanted`, or as it lies there."""
+    if not wanted:
+        return contextlib.nullcontext(tree)
+    import os
+
+    from canaryfleet.staged import staged
+
+    return staged(tree.root, os.environ)
 
 
 def nearest_root() -> str | None:

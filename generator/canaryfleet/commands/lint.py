@@ -31,6 +31,7 @@ def run(given: list[str]) -> int:
         default="text",
         help="how to print the findings: `sarif` for code scanning, `github` for annotations of a workflow",
     )
+    arguments.add_staged(parser)
     options = arguments.parse(parser, given)
     from canaryfleet.render import know
 
@@ -38,11 +39,12 @@ def run(given: list[str]) -> int:
     silenced: Silenced = []
     fine = ""
     try:
-        known = know(tree, options.apps)
+        with arguments.staged(tree, wanted=options.staged) as seen:
+            known = know(seen, options.apps, tree.root)
+            findings, silenced = judged(known, all_apps=not options.apps)
     except Problems as problems:
         findings = list(problems.findings)
     else:
-        findings, silenced = judged(known, all_apps=not options.apps)
         from canaryfleet.output import count
 
         here = known.repository

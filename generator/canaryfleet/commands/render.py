@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from canaryfleet.commands import arguments, outcome
-from canaryfleet.errors import EXIT_OK
+from canaryfleet.errors import EXIT_OK, UsageError
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -32,13 +32,20 @@ def run(given: list[str]) -> int:
         metavar="CLUSTER",
         help="you have seen that its Rollout is at rest, so its live settings need not wait (or `all`)",
     )
+    arguments.add_staged(parser)
     options = arguments.parse(parser, given)
+    if options.staged and not options.check:
+        raise UsageError("--staged needs --check: what is written goes to the working tree")
     from canaryfleet.render import know
 
     tree = arguments.tree(options.root, to_write=not options.check)
-    known = know(tree, options.apps)
     if options.check:
-        return _check(known, options.output == "json")
+        with arguments.staged(tree, wanted=options.staged) as seen:
+            code = _check(know(seen, options.apps, tree.root), options.output == "json")
+        if code and options.staged:
+            _tell_not_added(tree)
+        return code
+    known = know(tree, options.apps)
     return _write_release(tree, known, options)
 
 
@@ -63,6 +70,22 @@ def _check(known: "Known", as_json: bool) -> int:
         shown = f"{output.count(proof.overlays, 'overlay')} and {output.count(proof.releases, 'release')}"
         print(f"{shown} are what canaryfleet writes")
     return outcome.code(proof.findings)
+
+
+def _tell_not_added(tree: "Tree") -> None:
+    """Who has rendered, and committed without the new folders, would be told to render: all is there, but not added."""
+    import os
+
+    from canaryfleet import output
+    from canaryfleet.argocd import FOLDER
+    from canaryfleet.repo import OVERLAYS
+    from canaryfleet.staged import not_added
+
+    left = not_added(tree.root, os.environ, (OVERLAYS, FOLDER))
+    if left:
+        shown = output.count(len(left), "generated file")
+        add = " ".join(sorted({path.partition("/")[0] for path in left}))
+        print(f"{shown} in the working tree would not be committed: `git add {add}`", file=sys.stderr)
 
 
 def _write_release(tree: "Tree", known: "Known", options: "Namespace") -> int:
