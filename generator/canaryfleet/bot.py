@@ -17,13 +17,14 @@ from canaryfleet.models.decision import Reason
 from canaryfleet.models.outcome import Outcome
 from canaryfleet.reconcile import Report, Way
 from canaryfleet.sight import Bot
-from canaryfleet.sources import Source
+from canaryfleet.sources.many import Many
 from canaryfleet.told import Ledger
 
 
-def make(tree: Tree, source: Source, timeout: float) -> Bot:
+def make(tree: Tree, timeout: float) -> Bot:
     """The bot of a clone, with the forge that its fleet.yaml names. Raises `Problems` CF180, CF181."""
-    return Bot(tree.root, connect(repo.fleet(tree).forge, tree.root), source, timeout)
+    forge = connect(repo.fleet(tree).forge, tree.root)
+    return Bot(tree.root, forge, Many(tree.root, lambda: forge.remote), timeout)
 
 
 # reconcile

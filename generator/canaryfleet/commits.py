@@ -113,6 +113,19 @@ def swap(
     return "pushed"
 
 
+def head(root: Root, remote: Remote) -> tuple[str, str]:
+    """The default branch of a repository and its commit; `root` is a folder, not yet a clone. Raises `Problems` CF025."""
+    printed = _remote(root, remote, ["ls-remote", "--quiet", "--symref"], ["HEAD"])
+    lines = [line.split("\t") for line in printed.decode(errors="replace").splitlines()]
+    said = [what for what, name in lines if name == "HEAD"]  # which branch it is, and its commit
+    if len(said) != 2 or not said[0].startswith(f"ref: {HEADS}"):
+        text = "the repository has no default branch with a commit"
+        raise problem(Place("."), git.FAILED, text, "push the first one, or set the branch that HEAD names")
+    branch = said[0].removeprefix(f"ref: {HEADS}")
+    git.check_ref(branch)
+    return branch, said[1]
+
+
 def push_refs(root: Root, remote: Remote, refs: Sequence[str]) -> None:
     """Bring refs of the clone to where everybody finds them. Raises `Problems` CF025."""
     words = ["push", "--quiet", "--no-verify", "--no-signed"]

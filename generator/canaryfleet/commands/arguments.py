@@ -37,6 +37,20 @@ def add_timeout(parser: "ArgumentParser") -> None:
     )
 
 
+def add_clone(parser: "ArgumentParser") -> None:
+    """The options of the bot's commands, where nobody keeps a clone for it."""
+    parser.add_argument(
+        "--clone",
+        metavar="ADDRESS",
+        help="begin with a new clone of this repository in the folder --root, which is made for it",
+    )
+    parser.add_argument(
+        "--forge",
+        choices=("github", "gitea", "local"),
+        help="with --clone: what ADDRESS is of, where its host does not say so",
+    )
+
+
 SHOW = "--\0parser"  # a word that nobody can type
 
 
@@ -135,5 +149,16 @@ def bot(options: "Namespace") -> "Bot":
     """The bot of the clone that the options name."""
     from canaryfleet.bot import make
 
-    found = tree(options.root)
-    return make(found, source(None, found.root), seconds(options.timeout, "--timeout"))
+    if options.clone:
+        _clone(options)
+    elif options.forge:
+        raise UsageError("--forge says what --clone is of; without it fleet.yaml does")
+    return make(tree(options.root), seconds(options.timeout, "--timeout"))
+
+
+def _clone(options: "Namespace") -> None:
+    from canaryfleet import clone
+
+    if not options.root:
+        raise UsageError("--clone needs --root DIR, the folder to make")
+    clone.fresh(options.clone, options.forge, options.root)

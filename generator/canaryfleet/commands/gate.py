@@ -10,6 +10,7 @@ def run(given: list[str]) -> int:
     )
     parser.add_argument("numbers", nargs="*", type=int, metavar="NUMBER", help="only these pull requests")
     arguments.add_timeout(parser)
+    arguments.add_clone(parser)
     options = arguments.parse(parser, given)
     from canaryfleet import bot
 

@@ -30,6 +30,7 @@ def run(given: list[str]) -> int:
         "--lease", action="store_true", help="with --watch, in a cluster: share the apps among replicas"
     )
     arguments.add_timeout(parser)
+    arguments.add_clone(parser)
     options = arguments.parse(parser, given)
     if options.watch and options.output == "json":
         raise UsageError("--watch writes a log of JSON lines, and goes with no --output json")

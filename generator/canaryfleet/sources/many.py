@@ -3,37 +3,45 @@
 from collections.abc import Callable, Iterable, Iterator
 from queue import SimpleQueue
 from threading import Thread
+from typing import TYPE_CHECKING
 
 from canaryfleet.models.cluster import Cluster
 from canaryfleet.models.observation import Problem, Sighting
 from canaryfleet.sources import Source, Target, unseen
 
+if TYPE_CHECKING:
+    from canaryfleet.commits import Remote
 
-def _kubernetes(root: str) -> Source:
+Where = Callable[[], "Remote"]
+"""Where the shared repository is, asked for each time, since credentials run out."""
+
+
+def _kubernetes(root: str, remote: Where | None) -> Source:
     from canaryfleet.sources.kubernetes import Kubernetes
 
     return Kubernetes()
 
 
-def _pushed(root: str) -> Source:
+def _pushed(root: str, remote: Where | None) -> Source:
     from canaryfleet.sources.pushed import Pushed
 
-    return Pushed(root)
+    return Pushed(root, remote)
 
 
-def _snapshot(root: str) -> Source:
+def _snapshot(root: str, remote: Where | None) -> Source:
     from canaryfleet.sources.snapshot import Recorded
 
     return Recorded(root)
 
 
-SOURCES: dict[str, Callable[[str], Source]] = {
+Make = Callable[[str, Where | None], Source]
+SOURCES: dict[str, Make] = {
     "context": _kubernetes,
     "inCluster": _kubernetes,
     "pushed": _pushed,
     "snapshot": _snapshot,
 }
-"""Source by the field of `access`; made with the root of the repository, imported when it is needed."""
+"""Source by the field of `access`; made with the root of the repository and its remote, imported when it is needed."""
 
 
 def access_of(cluster: Cluster) -> str | None:
@@ -44,13 +52,14 @@ def access_of(cluster: Cluster) -> str | None:
 class Many:
     """The sources of a repository as one: none waits for another, and a sighting is there when it is there."""
 
-    def __init__(self, root: str) -> None:
-        self._root = root
-        self._made: dict[Callable[[str], Source], Source] = {}
+    def __init__(self, root: str, remote: Where | None = None) -> None:
+        """`remote`: of the shared repository, if not what git knows as the remote `origin`."""
+        self._root, self._remote = root, remote
+        self._made: dict[Make, Source] = {}
 
     def look(self, targets: Iterable[Target], *, timeout: float) -> Iterator[Sighting]:
         """One sighting for each target; `misconfigured` where nothing says how to reach the cluster."""
-        groups: dict[Callable[[str], Source], list[Target]] = {}
+        groups: dict[Make, list[Target]] = {}
         for target in targets:
             access = access_of(target.cluster)
             if access is None:
@@ -59,10 +68,10 @@ class Many:
                 groups.setdefault(SOURCES[access], []).append(target)
         yield from _together([(self._source(make), group) for make, group in groups.items()], timeout)
 
-    def _source(self, make: Callable[[str], Source]) -> Source:
+    def _source(self, make: Make) -> Source:
         """Made once: a source may know credentials that it can use again."""
         if make not in self._made:
-            self._made[make] = make(self._root)
+            self._made[make] = make(self._root, self._remote)
         return self._made[make]
 
 

@@ -8,10 +8,10 @@ signature by one of the keys in the cluster's file, for its name in the signed t
 """
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from datetime import UTC, datetime, timedelta
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from canaryfleet import git
 from canaryfleet.errors import Problems
@@ -20,6 +20,9 @@ from canaryfleet.quantity import duration
 from canaryfleet.signing import NO_SSH, Signers, sign, signers
 from canaryfleet.sources import Target, unseen
 from canaryfleet.sources.snapshot import Held, Refused, decode, encode, pick, sightings
+
+if TYPE_CHECKING:
+    from canaryfleet.commits import Remote
 
 STATUS = "refs/canaryfleet/status/"  # in the shared repository
 FETCHED, ACCEPTED = "refs/canaryfleet/fetched/", "refs/canaryfleet/accepted/"  # in the clone
@@ -58,10 +61,11 @@ class _Pushed(NamedTuple):
 
 
 class Pushed:
-    """Reads what clusters pushed, from the remote `origin` of the repository."""
+    """Reads what clusters pushed, from the shared repository."""
 
-    def __init__(self, root: str) -> None:
-        self._root = root
+    def __init__(self, root: str, remote: "Callable[[], Remote] | None" = None) -> None:
+        """`remote`: where that is, with credentials; if not given, the remote `origin` and git's own."""
+        self._root, self._remote = root, remote
 
     def look(self, targets: Iterable[Target], *, timeout: float) -> Iterator[Sighting]:
         """One sighting for each target; all are fetched at once, and each is checked by itself."""
@@ -92,7 +96,10 @@ class Pushed:
     def _fetch(self, timeout: float) -> None:
         refs = f"+{STATUS}*:{FETCHED}*"
         quiet = ["--quiet", "--no-tags", "--no-write-fetch-head", "--no-recurse-submodules", "--no-auto-gc"]
-        git.run(self._root, ["fetch", *quiet, "--refmap=", "--prune", REMOTE, refs], timeout=timeout)
+        remote = self._remote() if self._remote else None
+        address, environment = (remote.address, remote.environment) if remote else (REMOTE, {})
+        words = ["fetch", *quiet, "--refmap=", "--prune", "--", address, refs]
+        git.run(self._root, words, timeout=timeout, environment=environment)
 
     def _read(self, names: list[str]) -> dict[str, _Pushed]:
         commits = git.refs(self._root, FETCHED, ACCEPTED)

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from canaryfleet import git
 from canaryfleet.errors import Problems
+from canaryfleet.forges import Remote
 from canaryfleet.models.base import API_VERSION
 from canaryfleet.models.cluster import Access, Cluster, ClusterMetadata
 from canaryfleet.models.cluster import Pushed as PushedAccess
@@ -278,3 +279,10 @@ def test_without_ssh_keygen_it_says_what_to_install(
     monkeypatch.setenv("PATH", str(tmp_path))
     found = problem(place, target(key))
     assert (found.kind, "OpenSSH" in found.remedy) == ("misconfigured", True)
+
+
+def test_whoever_knows_the_way_to_the_repository_needs_no_remote_of_the_clone(place: Place, key: Key) -> None:
+    push(str(place.cluster), sighting(), key.file)
+    git.run(place.reader, ["remote", "remove", "origin"])
+    (found,) = Pushed(str(place.reader), lambda: Remote(str(place.shared))).look([target(key)], timeout=20)
+    assert found.problem is None

@@ -1,0 +1,172 @@
+"""The bot's own clone, made anew at each start: what a pod begins with."""
+
+import fcntl
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from canaryfleet import cli, clone, git
+from canaryfleet.clone import MARK, settings
+from canaryfleet.errors import Problems, UsageError
+from canaryfleet.models.fleet import Forge as Settings
+from story import Story
+
+
+def files(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()} - {".git", MARK}
+
+
+def test_a_run_begins_with_what_the_repository_is_now(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    story = Story(tmp_path)
+    words = ["--clone", str(story.bare), "--root", str(tmp_path / "own")]
+    assert cli.main(["reconcile", *words, "--output", "json"]) == 0
+    assert '"app": "chat"' in capsys.readouterr().out.replace("\n", "")
+    assert files(tmp_path / "own") == files(story.people)
+    story.release("1.1.0")
+    assert cli.main(["reconcile", *words, "--dry-run"]) == 0
+    assert "1.1.0" in (tmp_path / "own/specs/chat/canary.yaml").read_text()
+    assert cli.main(["gate", *words]) == 0, "what judges pull requests needs a clone too"
+
+
+def test_what_somebody_who_was_killed_left_behind_is_not_met_again(tmp_path: Path) -> None:
+    story, own = Story(tmp_path), tmp_path / "own"
+    clone.fresh(str(story.bare), None, str(own))
+    (own / ".git/packed-refs.lock").touch()
+    (own / ".git/index.lock").touch()
+    (own / "elsewhere").symlink_to(story.people)
+    clone.fresh(f"file://{story.bare}", "local", str(own))
+    assert not list((own / ".git").glob("*.lock"))
+    assert (story.people / "fleet.yaml").exists(), "a link is taken away, and not what it leads to"
+    assert git.run(own, ["remote", "get-url", "origin"]).decode().strip() == str(story.bare)
+
+
+def test_what_somebody_has_made_is_left_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    story = Story(tmp_path)
+    before = git.run(story.people, ["rev-parse", "HEAD"])
+    words = ["reconcile", "--clone", str(story.bare), "--root", str(story.people)]
+    assert cli.main(words) == 2
+    assert f"{story.people} is not empty, and no clone of ours" in capsys.readouterr().err
+    assert git.run(story.people, ["rev-parse", "HEAD"]) == before
+    (tmp_path / "file").touch()
+    with pytest.raises(UsageError, match="can't be used: File exists"):
+        clone.fresh(str(story.bare), None, str(tmp_path / "file"))
+
+
+def test_the_folder_of_a_process_that_works_is_not_taken(tmp_path: Path) -> None:
+    story, own = Story(tmp_path), tmp_path / "own"
+    own.mkdir()
+    with (own / MARK).open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        with pytest.raises(UsageError, match="another canaryfleet works in"):
+            clone.fresh(str(story.bare), None, str(own))
+    clone.fresh(str(story.bare), None, str(own))
+
+
+def test_nothing_of_the_clone_comes_from_the_users_templates(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    story = Story(tmp_path)
+    (tmp_path / "templates/hooks").mkdir(parents=True)
+    (tmp_path / "templates/hooks/post-checkout").write_text(f"#!/bin/sh\ntouch {tmp_path}/ran\n")
+    (tmp_path / "templates/hooks/post-checkout").chmod(0o755)
+    (tmp_path / ".gitconfig").write_text(f"[init]\n\ttemplateDir = {tmp_path}/templates\n")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    clone.fresh(str(story.bare), None, str(tmp_path / "own"))
+    assert not (tmp_path / "ran").exists()
+    assert not (tmp_path / "own/.git/hooks").exists()
+
+
+@pytest.mark.parametrize("kind", ["sha1", "sha256"])
+def test_a_repository_of_either_kind_of_ids(tmp_path: Path, kind: str) -> None:
+    words = ["git", "-c", "user.name=a", "-c", "user.email=a@acme.example"]
+    for step in (
+        ["init", "-q", "-b", "trunk", f"--object-format={kind}", "."],
+        ["commit", "-q", "--allow-empty", "-m", "x"],
+        ["update-ref", "refs/remotes/elsewhere/HEAD", "HEAD"],  # which also ends with HEAD
+    ):
+        subprocess.run([*words, *step], cwd=_made(tmp_path / "shared"), check=True)
+    clone.fresh(str(tmp_path / "shared"), None, str(tmp_path / "own"))
+    assert list(git.refs(tmp_path / "own", "refs/remotes/")) == ["refs/remotes/origin/trunk"]
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+def test_a_repository_without_a_commit_says_what_to_do(tmp_path: Path) -> None:
+    git.run(tmp_path, ["init", "-q", "--bare", "empty.git"])
+    with pytest.raises(Problems, match="no default branch with a commit"):
+        clone.fresh(str(tmp_path / "empty.git"), None, str(tmp_path / "own"))
+
+
+GITHUB = "https://github.com/acme/fleet"
+GITEA = "https://git.acme.example"
+
+
+@pytest.mark.parametrize(
+    ("address", "forge", "expected"),
+    [
+        (GITHUB, None, Settings(type="github", repository="acme/fleet")),
+        (f"{GITHUB}.git/", "github", Settings(type="github", repository="acme/fleet")),
+        (
+            "https://acme.ghe.com/acme/fleet",
+            None,
+            Settings(type="github", repository="acme/fleet", url="https://api.acme.ghe.com"),
+        ),
+        (
+            f"{GITEA}/acme/fleet",
+            "github",
+            Settings(type="github", repository="acme/fleet", url=f"{GITEA}/api/v3"),
+        ),
+        (
+            f"{GITEA}:3000/acme/fleet.git",
+            "gitea",
+            Settings(type="gitea", repository="acme/fleet", url=f"{GITEA}:3000/api/v1"),
+        ),
+        (
+            f"{GITEA}/code/acme/fleet",
+            "gitea",
+            Settings(type="gitea", repository="acme/fleet", url=f"{GITEA}/code/api/v1"),
+        ),
+        ("/srv/fleet.git", None, Settings()),
+        ("file:///srv/fleet.git", "local", Settings()),
+    ],
+)
+def test_the_address_says_which_forge_it_is(address: str, forge: str | None, expected: Settings) -> None:
+    assert settings(address, forge) == expected
+
+
+@pytest.mark.parametrize(
+    ("address", "forge", "words"),
+    [
+        (f"{GITEA}/acme/fleet", None, "say with --forge what git.acme.example is"),
+        (f"{GITEA}/acme/fleet", "local", "say with --forge what git.acme.example is"),
+        (GITHUB, "gitea", "--forge gitea: the address of --clone is one of github"),
+        ("/srv/fleet.git", "github", "one of local"),
+        ("ssh://git@github.com/acme/fleet", None, "only https is spoken"),
+        ("git@github.com:acme/fleet", None, "only https is spoken"),
+        ("ext::sh -c date", None, "only https is spoken"),
+        ("https://ann:secret@github.com/acme/fleet", None, "take the user or token out"),
+    ],
+)
+def test_an_address_that_says_it_not_is_refused(address: str, forge: str | None, words: str) -> None:
+    with pytest.raises(UsageError, match=words):
+        settings(address, forge)
+
+
+def test_a_token_goes_to_no_host_but_that_of_the_forge_that_was_named(tmp_path: Path) -> None:
+    tokens = {"CANARYFLEET_GITHUB_TOKEN": "github-secret", "GITHUB_TOKEN": "github-secret"}
+    with pytest.raises(Problems, match="CANARYFLEET_GITEA_TOKEN is not set"):
+        clone.fresh(f"{GITEA}/acme/fleet", "gitea", str(tmp_path / "own"), tokens)
+    assert not (tmp_path / "own").exists()
+
+
+def test_the_options_belong_together(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["reconcile", "--clone", str(tmp_path)]) == 2
+    assert "--clone needs --root DIR" in capsys.readouterr().err
+    assert cli.main(["gate", "--forge", "github"]) == 2
+    assert "without it fleet.yaml does" in capsys.readouterr().err
