@@ -127,7 +127,8 @@ lock:
 	$(LOCK) pyproject.toml -o requirements/run.txt
 	$(LOCK) --extra github-app pyproject.toml -o requirements/github-app.txt
 	$(LOCK) --no-deps --group page -o requirements/page.txt
-	for group in docs e2e go; do $(LOCK) --group $$group -o requirements/$$group.txt || exit 1; done
+	$(LOCK) --extra github-app --extra otel pyproject.toml -o requirements/image.txt
+	for group in build docs e2e go; do $(LOCK) --group $$group -o requirements/$$group.txt || exit 1; done
 
 clean:
 	rm -rf $(VENV) $(VENV)-release dist .mypy_cache .ruff_cache .pytest_cache .hypothesis demo docs/build tests/e2e/bin tests/e2e/run tests/editor/node_modules tests/actions/bin
