@@ -14,6 +14,7 @@ from canaryfleet.files import Tree
 from canaryfleet.forges import connect
 from canaryfleet.gate import Judged
 from canaryfleet.models.decision import Reason
+from canaryfleet.models.observation import Problem
 from canaryfleet.models.outcome import Outcome
 from canaryfleet.reconcile import Report, Way
 from canaryfleet.sight import Bot
@@ -56,6 +57,7 @@ def run_forever(bot: Bot, apps: Sequence[str], *, every: float, listen: str, lea
     from canaryfleet.journal import Journal
     from canaryfleet.lease import InCluster, Leases
     from canaryfleet.serve import Settings, serve
+    from canaryfleet.sources.noted import Noted
     from canaryfleet.web import address
 
     gc.enable()  # unlike every other command, this one lives long
@@ -68,6 +70,12 @@ def run_forever(bot: Bot, apps: Sequence[str], *, every: float, listen: str, lea
         Leases(InCluster(), tell=lambda said: journal.say("warning", "lease", error=said)) if lease else None
     )
     way = Way(held=leases.held) if leases else Way()
+
+    def unread(cluster: str, app: str, why: Problem) -> None:
+        words = {"error": why.message, "remedy": why.remedy}
+        journal.say("warning", "unread", cluster=cluster, app=app, errorKind=why.kind, **words)
+
+    bot = bot._replace(source=Noted(bot.source, unread))
 
     def run(app: str) -> Outcome:
         (report,) = reconcile.once(bot, [app], way)
