@@ -4,12 +4,12 @@ import os
 import re
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from msgspec import to_builtins
 
 from canaryfleet import gate, notify, output, reconcile, repo, sight
-from canaryfleet.errors import EXIT_FINDINGS, EXIT_OK, Finding, Problems
+from canaryfleet.errors import EXIT_FINDINGS, EXIT_OK, Finding
 from canaryfleet.files import Tree
 from canaryfleet.forges import connect
 from canaryfleet.gate import Judged
@@ -20,6 +20,9 @@ from canaryfleet.reconcile import Report, Way
 from canaryfleet.sight import Bot
 from canaryfleet.sources.many import Many
 from canaryfleet.told import Ledger
+
+if TYPE_CHECKING:
+    from canaryfleet.journal import Journal
 
 
 def make(tree: Tree, timeout: float) -> Bot:
@@ -42,6 +45,7 @@ def run_once(bot: Bot, apps: Sequence[str], *, dry: bool, as_json: bool) -> int:
             shown.append(report_data(report))
         else:
             print(report_text(report), flush=True)
+        tell.heard(report)
         warnings = [] if dry else tell.of(report.outcome)
         output.findings_text([*report.findings, *warnings], sys.stderr)
         code = EXIT_FINDINGS if report.outcome.problem else code
@@ -57,7 +61,6 @@ def run_forever(bot: Bot, apps: Sequence[str], *, every: float, listen: str, lea
     from canaryfleet.journal import Journal
     from canaryfleet.lease import InCluster, Leases
     from canaryfleet.serve import Settings, serve
-    from canaryfleet.sources.noted import Noted
     from canaryfleet.web import address
 
     gc.enable()  # unlike every other command, this one lives long
@@ -70,15 +73,11 @@ def run_forever(bot: Bot, apps: Sequence[str], *, every: float, listen: str, lea
         Leases(InCluster(), tell=lambda said: journal.say("warning", "lease", error=said)) if lease else None
     )
     way = Way(held=leases.held) if leases else Way()
-
-    def unread(cluster: str, app: str, why: Problem) -> None:
-        words = {"error": why.message, "remedy": why.remedy}
-        journal.say("warning", "unread", cluster=cluster, app=app, errorKind=why.kind, **words)
-
-    bot = bot._replace(source=Noted(bot.source, unread))
+    bot = _noted(bot, journal)
 
     def run(app: str) -> Outcome:
         (report,) = reconcile.once(bot, [app], way)
+        tell.heard(report)
         for remark in report.remarks:
             journal.say("info", "remark", app=app, text=remark)
         for finding in report.findings:
@@ -92,6 +91,17 @@ def run_forever(bot: Bot, apps: Sequence[str], *, every: float, listen: str, lea
     return serve(run, names, settings=settings, sharing=leases, tell=tell, journal=journal)
 
 
+def _noted(bot: Bot, journal: "Journal") -> Bot:
+    """The bot, with a line in the log for what it can't read."""
+    from canaryfleet.sources.noted import Noted
+
+    def unread(cluster: str, app: str, why: Problem) -> None:
+        words = {"error": why.message, "remedy": why.remedy}
+        journal.say("warning", "unread", cluster=cluster, app=app, errorKind=why.kind, **words)
+
+    return bot._replace(source=Noted(bot.source, unread))
+
+
 _SECRET = re.compile(r"TOKEN|SECRET|PASSWORD|_KEY$|_URL$")
 
 
@@ -102,13 +112,17 @@ class Teller:
     """
 
     def __init__(self, bot: Bot) -> None:
-        self._tree = Tree(bot.root)
-        self._targets, self.findings = notify.targets(repo.fleet(self._tree))
+        self._targets, self.findings = notify.targets(repo.fleet(Tree(bot.root)))
         self._ledger = Ledger(bot.root, lambda: bot.forge.remote, bot.clock)
+        self._named: dict[str, Sequence[str]] = {}
 
     def look(self, app: str | None = None) -> list[Finding]:
         """Before a run of an app, or of all: read what people were told last. Warnings."""
         return self._ledger.look(app) if self._targets else []
+
+    def heard(self, report: Report) -> None:
+        """Whom the spec wants to hear of its failures, as the default branch has it now and not this clone's files."""
+        self._named[report.outcome.app] = report.named
 
     def of(self, outcome: Outcome) -> list[Finding]:
         """After it: tell what is news. Warnings about who was not told."""
@@ -123,13 +137,7 @@ class Teller:
     def forget(self, app: str) -> None:
         """Another replica may tell of it from now on."""
         self._ledger.forget(app)
-
-    def _named(self, app: str) -> Sequence[str]:
-        """Whom the spec wants to hear of its failures. One that can't be read wants nobody."""
-        try:
-            return repo.policy_of(self._tree, app).rollback.notify
-        except Problems:
-            return ()
+        self._named.pop(app, None)
 
 
 def report_text(report: Report) -> str:

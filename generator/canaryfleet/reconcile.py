@@ -31,11 +31,15 @@ class Way(NamedTuple):
 
 
 class Report(NamedTuple):
-    """What a run came to for one app; `remarks`: why no more was done, or what would be (`dry`)."""
+    """What a run came to for one app; `remarks`: why no more was done, or what would be (`dry`).
+
+    `named`: whom its spec wants to hear of its failures.
+    """
 
     outcome: Outcome
     remarks: tuple[str, ...] = ()
     findings: tuple[Finding, ...] = ()
+    named: tuple[str, ...] = ()
 
 
 def once(bot: Bot, apps: Collection[str] | None = None, way: Way = Way()) -> Iterator[Report]:  # noqa: B008
@@ -61,6 +65,7 @@ class _Run:
         self.bot, self.way, self.laps, self.app = bot, way, laps, app
         self.decision: Decision | None = None
         self.begins = True
+        self.named: tuple[str, ...] = ()
         self.oldest: datetime | None = None
         self.request: PullRequest | None = None
         self.deeds: list[Deed] = []
@@ -70,6 +75,8 @@ class _Run:
 
     def propose(self, sight: Sight) -> None:
         """Decide, and have the pull request stand as it should."""
+        spec = sight.ground.halves[self.app].spec
+        self.named = tuple(spec.rollback.notify) if spec else ()
         situation = self._decide(sight)
         self.begins = news.first_batch(situation, self._decided)
         self._carry_out(lambda: act.prepare(self._means(sight), self._decided, self._say(situation, sight)))
@@ -117,7 +124,8 @@ class _Run:
             stages=self.laps.stages,
         )
         would = [f"would {deed}" for deed in self.deeds]
-        return Report(outcome, (*(would if self.way.dry else ()), *self.remarks), tuple(self.findings))
+        remarks = (*(would if self.way.dry else ()), *self.remarks)
+        return Report(outcome, remarks, tuple(self.findings), self.named)
 
     @property
     def _decided(self) -> Decision:

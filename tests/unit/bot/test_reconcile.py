@@ -526,3 +526,13 @@ def test_a_merged_pull_request_carries_the_record_that_its_commit_names(story: S
         explained = record.decode(found.data, found.hash)
         assert decide(explained.situation) == explained.decision
         assert explained.decision.key == named.key
+
+
+def test_whom_the_spec_wants_to_hear_is_what_main_says_now(story: Story) -> None:
+    assert story.run().named == ()
+    story.release("1.1.0", rollback={"notify": ["on-call"]})
+    spec = story.clone / "specs/chat/canary.yaml"
+    assert not spec.exists() or "on-call" not in spec.read_text(), (
+        "the bot's own files are as old as its clone"
+    )
+    assert story.run().named == ("on-call",)

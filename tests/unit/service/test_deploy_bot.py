@@ -126,7 +126,7 @@ def instructions() -> list[tuple[str, str]]:
 
 
 def test_what_is_copied_is_there_and_is_not_ignored() -> None:
-    kept = {line[1:] for line in (ROOT / ".containerignore").read_text().splitlines() if line[:1] == "!"}
+    kept = {line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line[:1] == "!"}
     for word, rest in instructions():
         if word == "COPY" and not rest.startswith("--from"):
             for path in rest.split()[:-1]:
