@@ -129,7 +129,7 @@ class Teller:
         if not self._targets or outcome.decision is None:
             return []
         before, warnings = self._ledger.turn(outcome.decision)
-        named = self._named(outcome.app)
+        named = self._named.get(outcome.app, ())
         for event in notify.events(before, outcome):
             warnings += notify.send(event, self._targets, named=named)
         return warnings

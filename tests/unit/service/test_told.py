@@ -37,6 +37,14 @@ class Town:
         self._seen += len(new)
         return [json.loads(got.body)["kind"] for got in new]
 
+    def tell_the_team(self, **about: Any) -> None:
+        """fleet.yaml names a webhook."""
+        self.story.pull()
+        path = self.story.people / "fleet.yaml"
+        team = {"name": "team", "type": "webhook", "urlFrom": "TEAM_URL", "secretFrom": "TEAM_KEY", **about}
+        path.write_text(yaml.safe_dump(yaml.safe_load(path.read_text()) | {"notify": [team]}))
+        self.story.commit("tell the team")
+
     def cron(self, forge: Any = None, **way: Any) -> list[str]:
         """A run in a fresh clone; what people hear of it."""
         story = self.story
@@ -107,11 +115,7 @@ def silent(seed: Story, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iter
 @pytest.fixture
 def town(silent: Town) -> Town:
     """1.0.0 is everywhere, and a webhook is told of everything."""
-    silent.story.pull()
-    path = silent.story.people / "fleet.yaml"
-    team = {"name": "team", "type": "webhook", "urlFrom": "TEAM_URL", "secretFrom": "TEAM_KEY"}
-    path.write_text(yaml.safe_dump(yaml.safe_load(path.read_text()) | {"notify": [team]}))
-    silent.story.commit("tell the team")
+    silent.tell_the_team()
     return silent
 
 
@@ -141,6 +145,19 @@ def test_by_cron_a_failure_and_the_hold_that_follows_are_told_once(town: Town) -
     town.story.release("1.1.0")
     assert town.runs(4) == ["start", "fail", "hold"]
     assert town.written["asked"] == ["barred"]
+
+
+def test_whom_a_spec_names_hears_of_its_failure_though_the_bots_clone_is_older(silent: Town) -> None:
+    silent.tell_the_team(on=["done"])
+    silent.cron()
+    story = silent.story
+    story.moods["1.1.0"] = "bad"
+    story.release("1.1.0", rollback={"notify": ["team"]})
+    for _ in range(3):
+        story.sync()
+        story.now += STEP
+        bot.run_once(story.bot(), ["chat"], dry=False, as_json=False)
+    assert silent.news() == ["fail"]
 
 
 def test_by_cron_what_opened_a_pull_request_is_not_told_again_as_a_hold(town: Town) -> None:
