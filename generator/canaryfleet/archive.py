@@ -61,7 +61,7 @@ def prune(root: Root, now: datetime, days: int = DAYS) -> dict[str, str]:
     words = ["for-each-ref", "--format=%(refname) %(objectname) %(committerdate:unix)", RECORDS]
     before = (now.astimezone(UTC) - timedelta(days=days)).timestamp()
     old: dict[str, str] = {}
-    for line in git.run(root, words).decode(errors="replace").splitlines():
+    for line in git.run(root, words).decode(errors="replace").split("\n")[:-1]:
         name, id, at = line.split(" ")
         if at.isdecimal() and int(at) < before and _is_hash(name.removeprefix(RECORDS)):
             old[name] = id

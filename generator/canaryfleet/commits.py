@@ -77,11 +77,13 @@ def _mirror(root: Root, remote: Remote, specs: Iterable[str]) -> None:
 def fetch_head(root: Root, remote: Remote, number: int, branch: str) -> None:
     """Bring the head of somebody's pull request, which may be of a fork; no ref names it afterwards.
 
-    GitHub and Gitea have it under the pull request's number. Raises `Problems` CF025 if it is nowhere.
+    GitHub and Gitea have it under the pull request's number. Raises `Problems`: CF025 it is nowhere, CF026 `branch` is
+    no name of one here: that of a fork is shown as `owner:branch`, which git would read as where to put it.
     """
     try:
         _remote(root, remote, _FETCH, [f"refs/pull/{number}/head"])
     except Problems:
+        git.check_ref(HEADS + branch)
         _remote(root, remote, _FETCH, [HEADS + branch])
 
 

@@ -138,8 +138,7 @@ def default_ref(root: str | os.PathLike[str], branch: str) -> str | None:
         return None
     if done.returncode:
         raise _failure(["for-each-ref"], done)
-    found = done.stdout.decode(errors="surrogateescape").splitlines()
-    return next((ref for ref in candidates if ref in found), None)
+    return next((ref for ref in candidates if ref in _printed(done.stdout)), None)
 
 
 def tree_files(root: str | os.PathLike[str], ref: str, *under: str) -> dict[str, str]:
@@ -301,8 +300,7 @@ def ahead(root: str | os.PathLike[str], ids: Iterable[str], without: Iterable[st
 def refs(root: str | os.PathLike[str], *prefixes: str) -> dict[str, str]:
     """Object id by name of the refs below some prefixes that end with `/`. Raises `Problems` CF025."""
     printed = run(root, ["for-each-ref", "--format=%(refname) %(objectname)", *prefixes])
-    lines = printed.decode(errors="surrogateescape").splitlines()
-    return {name: id for name, _, id in (line.partition(" ") for line in lines)}
+    return {name: id for name, _, id in (line.partition(" ") for line in _printed(printed))}
 
 
 def blobs(
@@ -315,15 +313,15 @@ def blobs(
 ) -> dict[str, bytes]:
     """The files that ids or `<commit>:<path>` name, without what is no file or has more than `largest` bytes.
 
-    Raises `Problems` CF025.
+    A path with a line end in it can't be asked for, and is left out too. Raises `Problems` CF025.
     """
-    asked = sorted(names)
+    asked = sorted(name for name in names if "\n" not in name)
     words = ["cat-file", "--batch-check"]
-    about = run(root, words, stdin=_lines(asked), offline=offline, timeout=timeout).splitlines()
+    about = run(root, words, stdin=_lines(asked), offline=offline, timeout=timeout).split(b"\n")[:-1]
     found: dict[str, int] = {}
     for name, line in zip(asked, about, strict=True):
-        *_, kind, bytes_ = line.split(b" ")
-        if kind == b"blob" and int(bytes_) <= largest:
+        _, kind, bytes_ = line.rsplit(b" ", 2) if line.count(b" ") > 1 else (line, b"missing", b"")
+        if kind == b"blob" and bytes_.isdigit() and int(bytes_) <= largest:
             found[name] = int(bytes_)
     printed = run(root, ["cat-file", "--batch"], stdin=_lines(found), offline=offline, timeout=timeout)
     content, at = {}, 0
@@ -352,7 +350,13 @@ def _stored(root: str | os.PathLike[str], kind: str, data: bytes) -> str:
 
 
 def _lines(names: Iterable[str]) -> bytes:
-    return "".join(f"{name}\n" for name in names).encode()
+    """Names may be any bytes, which were decoded as those of files are."""
+    return os.fsencode("".join(f"{name}\n" for name in names))
+
+
+def _printed(names: bytes) -> list[str]:
+    """Lines with names of refs: a name has no line end, but may have what Unicode takes for one (U+2028, U+0085)."""
+    return os.fsdecode(names).split("\n")[:-1]
 
 
 def blob_id(data: bytes, length: int = 40) -> str:

@@ -10,7 +10,6 @@ checks: GitHub's rule, and the reason to prefer an App.
 """
 
 from collections.abc import Callable, Mapping
-from datetime import datetime
 from importlib import import_module
 from types import ModuleType
 from typing import ClassVar
@@ -34,6 +33,7 @@ from canaryfleet.forges.rest import (
     token,
 )
 from canaryfleet.models.fleet import Forge as Settings
+from canaryfleet.models.observation import Time
 
 TOKENS = ("CANARYFLEET_GITHUB_TOKEN", "GITHUB_TOKEN")
 APP_ID, APP_KEY = "CANARYFLEET_GITHUB_APP_ID", "CANARYFLEET_GITHUB_APP_KEY"
@@ -75,7 +75,7 @@ class Installation(Struct):
 
 class AccessToken(Struct):
     token: str
-    expires_at: datetime
+    expires_at: Time
 
 
 class AppName(Struct):

@@ -20,6 +20,7 @@ from canaryfleet.forges.rest import PLACE, REFUSED, Api, Lost, Refused, World, p
 from canaryfleet.models.base import END
 from canaryfleet.models.decision import Review
 from canaryfleet.models.forge import CommitStatus, PullRequest
+from canaryfleet.models.observation import Time
 
 Sha = Annotated[str, Meta(pattern=f"^([0-9a-f]{{40}}|[0-9a-f]{{64}})?{END}")]
 
@@ -65,11 +66,11 @@ class Pull(Struct):
     state: str
     head: End
     base: End
-    updated_at: datetime
+    updated_at: Time
     body: str | None = None
     user: User | None = None
     html_url: str = ""
-    merged_at: datetime | None = None
+    merged_at: Time | None = None
     merge_commit_sha: Sha | None = None
 
 

@@ -324,7 +324,7 @@ class Local:
         printed = self._git("for-each-ref", "--format=%(refname) %(objectname)", prefix).decode(
             errors="surrogateescape"
         )
-        pairs = (line.partition(" ") for line in printed.splitlines())
+        pairs = (line.partition(" ") for line in printed.split("\n")[:-1])
         return {name.removeprefix(prefix): commit for name, _, commit in pairs}
 
     def _tip(self, branch: str) -> str | None:

@@ -215,7 +215,7 @@ class Api:
         said = _retry_after(answer, now)
         if said is not None:
             return said
-        if headers.get("x-ratelimit-remaining") == "0" and headers.get("x-ratelimit-reset", "").isdigit():
+        if headers.get("x-ratelimit-remaining") == "0" and _is_number(headers.get("x-ratelimit-reset", "")):
             return max(int(headers["x-ratelimit-reset"][:12]) - now, 0) + 1
         return _UNSAID if answer.status == 429 or b"rate limit" in answer.body.lower() else None
 
@@ -250,10 +250,12 @@ class Api:
 
 
 class _Stay(urllib.request.HTTPRedirectHandler):
-    """Follows nothing: what comes after a redirect would get the token."""
+    """Follows nothing, and does not look where it would lead: what comes after a redirect would get the token."""
 
-    def redirect_request(self, *_: Any) -> None:
+    def http_error_302(self, *_: Any) -> None:
         return None
+
+    http_error_301 = http_error_303 = http_error_307 = http_error_308 = http_error_302  # type: ignore[assignment]
 
 
 def base(address: str) -> str:
@@ -334,12 +336,17 @@ def _is_loopback(host: str) -> bool:
 
 def _retry_after(answer: Answer | None, now: float) -> float | None:
     said = answer.headers.get("retry-after", "") if answer else ""
-    if said.isdigit():
+    if _is_number(said):
         return float(said[:9])
     try:
         return max(parsedate_to_datetime(said).timestamp() - now, 0) if said else None
-    except ValueError:
+    except (ValueError, OverflowError):  # the year 99999
         return _UNSAID
+
+
+def _is_number(text: str) -> bool:
+    """Digits of ASCII: a header may have others, which are no numbers."""
+    return text.isdecimal() and text.isascii()
 
 
 def _never_sent(error: Exception | None) -> bool:

@@ -77,7 +77,7 @@ class Config:
         try:
             with open(self._path, "rb") as file:
                 data = file.read(_LARGEST + 1)
-            found = json.loads(data) if len(data) <= _LARGEST else None
+            found = _decoded(data) if len(data) <= _LARGEST else None
         except (OSError, ValueError, RecursionError):
             found = None
         if not isinstance(found, dict):
@@ -110,11 +110,18 @@ class Config:
         if done.returncode:
             return NOBODY  # the protocol has no other way to say that it knows none
         try:
-            found = json.loads(done.stdout)
+            found = _decoded(done.stdout)
             user, secret = str(found["Username"]), str(found["Secret"])
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError):
             raise Refused(f"docker-credential-{name} answers with no credentials", "log in again") from None
         return Login(identity=secret) if user == _TOKEN_USER else Login(user, secret)
+
+
+def _decoded(data: bytes) -> Any:
+    """What JSON holds. Raises ValueError also for half a character, which nothing could send, and RecursionError."""
+    found = json.loads(data)
+    json.dumps(found, ensure_ascii=False).encode()
+    return found
 
 
 def _keys(registry: str) -> tuple[str, ...]:

@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 
 import msgspec
 
+from canaryfleet.models.observation import Time
 from canaryfleet.sources.kubernetes.crowd import aside
 from canaryfleet.sources.kubernetes.kubeconfig import Credentials, Plugin, Way
 from canaryfleet.sources.kubernetes.trouble import Trouble, quoted
@@ -28,7 +29,7 @@ class _Status(msgspec.Struct, rename="camel"):
     token: str = ""
     client_certificate_data: str = ""
     client_key_data: str = ""
-    expiration_timestamp: datetime | None = None
+    expiration_timestamp: Time | None = None
 
 
 class _Printed(msgspec.Struct, rename="camel"):
@@ -93,7 +94,7 @@ class Plugins:
         found = Credentials(status.token, status.client_certificate_data, status.client_key_data)
         until = status.expiration_timestamp
         if until and until <= datetime.now(UTC):
-            text = f"{_name(plugin)} printed credentials that expired at {until.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+            text = f"{_name(plugin)} printed credentials that expired at {_written(until)}"
             raise Trouble("unauthorized", text, _see(way))
         self._kept[plugin] = (found, until)
         return found
@@ -145,6 +146,13 @@ def _decode(way: Way, plugin: Plugin, printed: bytes) -> _Status:
         text = f"{_name(plugin)} printed neither a token nor a certificate with its key"
         raise Trouble("unauthorized", text, _see(way))
     return status
+
+
+def _written(at: datetime) -> str:
+    try:
+        return f"{at.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+    except OverflowError:  # in UTC it is before all calendars
+        return str(at)
 
 
 def _name(plugin: Plugin) -> str:
