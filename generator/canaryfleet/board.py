@@ -181,6 +181,8 @@ def _concern(names: list[str], kind: VerdictKind, reason: str, message: str, rem
 
 # The metric that matters most
 
+LEAST = -1e300  # of a distance: JSON has no number for one without end
+
 
 def nearest(verdict: Verdict) -> NearestMetric | None:
     """The metric nearest to its rollback threshold, of all runs that the verdict rests on; None without a number."""
@@ -213,7 +215,7 @@ def _distance(metric: MetricEvidence, value: float) -> float:
         if match:
             limit = float(match[2])
             above = value - limit if (match[1] == "<") == bad else limit - value
-            return above / (abs(limit) or 1.0)
+            return max(above / (abs(limit) or 1.0), LEAST)
     return inf
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from msgspec import to_builtins
 
 from canaryfleet import gate, notify, output, reconcile, repo, sight
-from canaryfleet.errors import EXIT_FINDINGS, EXIT_OK, Finding
+from canaryfleet.errors import EXIT_FINDINGS, EXIT_OK, Finding, one_line
 from canaryfleet.files import Tree
 from canaryfleet.forges import connect
 from canaryfleet.gate import Judged
@@ -144,7 +144,7 @@ def report_text(report: Report) -> str:
     """What the bot decided for an app, why, and what it did."""
     outcome = report.outcome
     if outcome.decision is None:
-        return f"{outcome.app}: {outcome.problem}"
+        return one_line(f"{outcome.app}: {outcome.problem}")
     decision = outcome.decision
     what = [decision.kind, decision.release or "", f"wave {decision.wave}" if decision.wave else ""]
     lines = [f"{outcome.app}: {' '.join(filter(None, what))}"]
@@ -154,7 +154,7 @@ def report_text(report: Report) -> str:
     lines += [f"  {action}" for action in outcome.actions]
     lines += [f"  {remark}" for remark in report.remarks]
     lines += [f"  {outcome.problem}"] if outcome.problem else []
-    return "\n".join(lines)
+    return "\n".join(map(one_line, lines))
 
 
 def _reason(item: Reason) -> str:
@@ -184,11 +184,12 @@ def run_gate(bot: Bot, numbers: Iterable[int], *, as_json: bool) -> int:
 
 
 def _each(found: Sequence[Judged], say: Callable[[str], None]) -> None:
+    """Names and words of pull requests must not become lines of a CI's log, which takes some for commands."""
     for item in found:
-        say(f"pull request {item.number}: {item.status.state}, {item.status.description}")
+        say(one_line(f"pull request {item.number}: {item.status.state}, {item.status.description}"))
         for app, reasons in item.reasons.items():
             for reason in reasons:
-                say(f"  {app}: {_reason(reason)}" if app else f"  {_reason(reason)}")
+                say(one_line(f"  {app}: {_reason(reason)}" if app else f"  {_reason(reason)}"))
     if not found:
         say("no pull request is open")
 

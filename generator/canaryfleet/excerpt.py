@@ -16,10 +16,10 @@ INDENT = "  "
 def lines(sections: Sequence[Section]) -> Iterator[str]:
     """All of it as text, for a terminal or a file."""
     for title, blocks in sections:
-        yield from ["", title] if title else []
+        yield from ["", one_line(title)] if title else []
         for said, below in blocks:
-            yield from [INDENT + said] if said else []
-            yield from (INDENT * 2 + line for line in below)
+            yield from [INDENT + one_line(said)] if said else []
+            yield from (INDENT * 2 + one_line(line) for line in below)
 
 
 def parts(sections: Sequence[Section]) -> list[str]:

@@ -14,6 +14,7 @@ from canaryfleet.decide import decide
 from canaryfleet.digest import sha256
 from canaryfleet.errors import Place, Problems, UsageError, one_line, problem
 from canaryfleet.files import Tree
+from canaryfleet.models.base import to_json
 from canaryfleet.models.decision import Decision
 from canaryfleet.proposal import BOT, names
 from canaryfleet.record import BAD, Packed, Record
@@ -44,6 +45,7 @@ def explain(loaded: Loaded) -> Explained:
     """Decide again. Raises `Problems` CF183 for an input of which no decision can be made."""
     situation = loaded.record.situation
     try:
+        situation.now.astimezone(UTC)  # as it is told
         again = decide(situation)
         otherwise = tuple(what_if(situation))
     except (ArithmeticError, LookupError, ValueError) as error:  # a time zone that is none, a year 10,000
@@ -206,7 +208,7 @@ def _same(found: Explained) -> Iterator[str]:
 
 
 def _short(value: Any) -> str:
-    shown = msgspec.json.encode(value).decode()
+    shown = to_json(value).decode()
     return shown if len(shown) <= 200 else f"{shown[:199]}…"
 
 

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from canaryfleet import after, commits, dangling, git, landing, limits, repo
 from canaryfleet.dangling import There
 from canaryfleet.decode import decode
-from canaryfleet.errors import ERROR, Place, Problems, problem
+from canaryfleet.errors import ERROR, Place, Problems, one_line, problem
 from canaryfleet.models.canary import Canary
 from canaryfleet.models.decision import Code, Pointed, Reason, Situation
 from canaryfleet.models.forge import CommitStatus, PullRequest
@@ -47,7 +47,7 @@ class Judged(NamedTuple):
         waits = all(reason.code in PASSING for _, reason in found)
         app, first = next(item for item in found if waits or item[1].code not in PASSING)
         more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
-        said = f"{app}: {first.message}" if app else first.message
+        said = one_line(f"{app}: {first.message}" if app else first.message)
         said = said if len(said) + len(more) <= LONGEST else said[: LONGEST - len(more) - 1] + "…"
         return CommitStatus(context=CONTEXT, state="pending" if waits else "failure", description=said + more)
 

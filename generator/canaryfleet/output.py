@@ -5,7 +5,7 @@ import sys
 from collections.abc import Container, Iterable, Sequence
 from typing import Any, TextIO
 
-from canaryfleet.errors import ERROR, Finding
+from canaryfleet.errors import ERROR, Finding, one_line
 
 
 def findings_text(
@@ -52,12 +52,17 @@ def print_model(value: Any) -> None:
     """A model as JSON on standard output, in the order of its fields."""
     from msgspec import json as models
 
-    print(models.format(models.encode(value), indent=2).decode())
+    from canaryfleet.models.base import to_json
+
+    print(models.format(to_json(value), indent=2).decode())
 
 
 def table(rows: Sequence[Sequence[object]], head: Sequence[str], width: int | None = None) -> str:
-    """Columns as wide as their content, without a border; with a width the widest columns are cut to fit."""
-    cells = [list(head), *([str(cell) for cell in row] for row in rows)]
+    """Columns as wide as their content, without a border; with a width the widest columns are cut to fit.
+
+    Cells are text of others, as names of folders are: each stays one line, and moves no cursor.
+    """
+    cells = [list(head), *([one_line(str(cell)) for cell in row] for row in rows)]
     widths = [max(len(row[column]) for row in cells) for column in range(len(head))]
     while width and sum(widths) + 2 * (len(widths) - 1) > width and max(widths) > NARROWEST:
         widths[widths.index(max(widths))] -= 1

@@ -20,7 +20,7 @@ from canaryfleet.errors import Problems, one_line
 from canaryfleet.files import Tree
 from canaryfleet.git import Logged
 from canaryfleet.ground import Ground, survey
-from canaryfleet.models.base import API_VERSION
+from canaryfleet.models.base import API_VERSION, to_json
 from canaryfleet.models.decision import Decision, Merged
 from canaryfleet.models.observation import Sighting
 from canaryfleet.models.promotion import Promotion
@@ -123,7 +123,7 @@ def _wave(
 def written(found: Report, *, as_json: bool) -> bytes:
     """The page of a report, or the report itself as JSON."""
     if as_json:
-        return json.format(json.encode(found), indent=2) + b"\n"
+        return json.format(to_json(found), indent=2) + b"\n"
     return page.render(found).encode()
 
 

@@ -17,7 +17,7 @@ import msgspec
 from canaryfleet import __version__
 from canaryfleet.digest import sha256
 from canaryfleet.errors import Place, Problems, problem
-from canaryfleet.models.base import Model
+from canaryfleet.models.base import Model, to_json
 from canaryfleet.models.decision import Decision, Situation
 
 BAD = "CF183"
@@ -66,15 +66,7 @@ def encode(record: Record) -> Packed:
 
 def canonical(record: Record) -> bytes:
     """The record as canonical JSON: without spaces, with the keys in order."""
-    try:
-        return msgspec.json.encode(record, order="sorted")
-    except UnicodeEncodeError:  # half a character, as in the name of a branch that is no UTF-8
-        import json
-
-        text = json.dumps(
-            msgspec.to_builtins(record), sort_keys=True, ensure_ascii=False, separators=(",", ":")
-        )
-        return text.encode(errors="replace")
+    return to_json(record, order="sorted")
 
 
 def decode(data: bytes, expected: str) -> Record:

@@ -38,7 +38,8 @@ def _app(app: AppStatus, at: datetime, width: int | None, *, colour: bool) -> st
         head = f"\033[1m{head}\033[0m"
     candidate = f"candidate {app.candidate}" if app.candidate else "no candidate"
     said = [_cut(line, width) for line in _explained([item for _, item in found])]
-    return "\n".join([_cut(f"{app.app} in {app.namespace or '?'}: {candidate}", width), head, *lines, *said])
+    title = one_line(f"{app.app} in {app.namespace or '?'}: {candidate}")
+    return "\n".join([_cut(title, width), head, *lines, *said])
 
 
 def _row(wave: str, item: ClusterStatus, at: datetime) -> tuple[str, ...]:
@@ -80,8 +81,9 @@ def _explained(items: Iterable[ClusterStatus]) -> Iterator[str]:
         names = item.clusters
         more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
         remedy = f" ({item.remedy})" if item.remedy else ""
-        said = one_line(f"{item.kind}, {item.reason}: {item.message}{remedy}")
-        yield f"{', '.join(names[:SHOWN])}{more}: {said}"
+        yield one_line(
+            f"{', '.join(names[:SHOWN])}{more}: {item.kind}, {item.reason}: {item.message}{remedy}"
+        )
 
 
 class Board:
@@ -122,7 +124,7 @@ class Board:
         if item.verdict is None:
             return
         words = [word for word in _row(wave, item, at)[:7] if word]  # not what changes by itself
-        line = " ".join([app, *words])
+        line = one_line(" ".join([app, *words]))
         if self._lines.get(f"{app}/{item.cluster}") != line:
             self._lines[f"{app}/{item.cluster}"] = line
             print(f"{item.seen or at:%F %T}Z {line}", file=self._stream)

@@ -11,7 +11,7 @@ from hostile import TEXTS, fine, spoiled, tried
 from hypothesis import given
 from hypothesis import strategies as st
 
-from canaryfleet import applicationset, archive, commits, gate, git, history, landing, past, reconcile
+from canaryfleet import applicationset, archive, bot, commits, gate, git, history, landing, past, reconcile
 from canaryfleet.errors import Problems
 from canaryfleet.files import Tree
 from canaryfleet.forges import Remote
@@ -81,6 +81,10 @@ def test_a_pull_request_with_any_names_is_judged(story: Story) -> None:
     story.git("push", "-q", "origin", "names")
     number = story.forge.propose("mallory", "names", "main", "names", "").number
     (judged,) = gate.every(story.bot(), [number])
+    lines: list[str] = []
+    bot._each([judged], lines.append)
+    fine(*lines, judged.status.description)  # a line of a CI's log may be a command
+    assert all("\n" not in line for line in lines)
     assert judged.head == head
     assert judged.status.state == "failure"
     assert set(judged.reasons) >= {os.fsdecode(name) for name in (b"a\nb", b"\xff\xfe", b"\xe2\x80\xa8x")}

@@ -101,9 +101,7 @@ def tried_on(place: Place, command: list[str], *, writes: bool) -> None:
     assert all(not str(after[name]).startswith("link") for name in after.keys() - before.keys())
     if writes:
         assert all(
-            name.startswith(("overlays/", "argocd/"))
-            for name in after
-            if after.get(name) != before.get(name)
+            name.startswith(("overlays/", "argocd/")) for name in after if after.get(name) != before.get(name)
         )
     else:
         assert after == before

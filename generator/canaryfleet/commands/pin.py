@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from canaryfleet.commands import arguments, outcome
-from canaryfleet.errors import EXIT_OK, Problems
+from canaryfleet.errors import EXIT_OK, Problems, one_line
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser
@@ -95,6 +95,6 @@ def _tell(changed: Sequence["Change"], *, written: bool, as_json: bool) -> None:
         output.print_model(Pinned(images=images, written=written))
         return
     for use, new in changed:
-        print(f"{use.place}: {use.image} -> {new}")
+        print(one_line(f"{use.place}: {use.image} -> {new}"))
     done = "pinned" if written or not changed else "would be pinned"
     print(f"{len(changed)} {'image' if len(changed) == 1 else 'images'} {done}")

@@ -109,9 +109,7 @@ def _width() -> int:
 def _app(app: "AppPlan", at: "datetime", width: int | None, *, colour: bool) -> str:
     from canaryfleet.output import table
 
-    head, *rows = table([[one_line(cell) for cell in _row(wave)] for wave in app.waves], HEAD, width).split(
-        "\n"
-    )
+    head, *rows = table([_row(wave) for wave in app.waves], HEAD, width).split("\n")
     if colour:
         head = f"\033[1m{head}\033[0m"
     return "\n".join([*_intro(app), head, *rows, *_end(app, at), *_below(app)])

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from canaryfleet.commands import arguments, outcome
-from canaryfleet.errors import EXIT_FINDINGS, EXIT_OK, Problems
+from canaryfleet.errors import EXIT_FINDINGS, EXIT_OK, Problems, one_line
 
 if TYPE_CHECKING:
     from canaryfleet.overlay import Pointer
@@ -51,7 +51,7 @@ def run(given: list[str]) -> int:
 
 def _tell_pointed(release: str, pointers: "dict[str, Pointer]", reasons: Sequence[str]) -> None:
     for reason in reasons:
-        print(f"nothing moved: {reason}", file=sys.stderr)
+        print(one_line(f"nothing moved: {reason}"), file=sys.stderr)
     for name, pointer in pointers.items():
         print(
             f"{name} -> {release}"

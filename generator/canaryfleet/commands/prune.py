@@ -4,7 +4,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from canaryfleet.commands import arguments
-from canaryfleet.errors import EXIT_OK
+from canaryfleet.errors import EXIT_OK, one_line
 
 if TYPE_CHECKING:
     from canaryfleet.prune import Pruned
@@ -43,6 +43,6 @@ def _tell(found: "Pruned", *, dry: bool) -> None:
     for part, by_app in (("releases", found.releases), ("config", found.config)):
         for app, names in by_app.items():
             for name in names:
-                print(f"overlays/{app}/{part}/{name}")
+                print(one_line(f"overlays/{app}/{part}/{name}"))
     number = len(found.changes.deletes)
     print(f"{number} files {'would go' if dry else 'are gone'}")

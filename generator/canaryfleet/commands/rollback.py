@@ -4,7 +4,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from canaryfleet.commands import arguments
-from canaryfleet.errors import EXIT_OK, UsageError
+from canaryfleet.errors import EXIT_OK, UsageError, one_line
 
 if TYPE_CHECKING:
     from canaryfleet.rollback import Way
@@ -55,7 +55,7 @@ def _data(found: "Way", changed: tuple[str, ...]) -> dict[str, object]:
 
 def _tell(found: "Way", changed: tuple[str, ...]) -> None:
     for move in found.decision.moves:
-        print(f"{move.cluster} -> {move.to}")
+        print(one_line(f"{move.cluster} -> {move.to}"))
     for bar in found.decision.bars:
         print(f"barred: {'workload ' + bar.workload if bar.workload else f'release {bar.release}'}")
     print(f"{len(changed)} files changed; it is in force once it is on the default branch")

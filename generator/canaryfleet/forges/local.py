@@ -29,7 +29,7 @@ from canaryfleet import git
 from canaryfleet.errors import Place, Problems, problem
 from canaryfleet.forges import NotMerged, Remote, opinions
 from canaryfleet.landing import AUTHOR, EMAIL
-from canaryfleet.models.base import Model
+from canaryfleet.models.base import Model, to_json
 from canaryfleet.models.decision import Review
 from canaryfleet.models.fleet import Forge as Settings
 from canaryfleet.models.forge import CommitStatus, PullRequest
@@ -154,7 +154,7 @@ class Local:
             if not self._is_there(commit):
                 raise _refused(f"there is no commit {commit}")
             os.makedirs(f"{self.folder}/statuses", exist_ok=True)
-            self._replace(f"statuses/{commit}.json", msgspec.json.encode(found | {status.context: status}))
+            self._replace(f"statuses/{commit}.json", to_json(found | {status.context: status}))
 
     # What people do
 
@@ -273,7 +273,7 @@ class Local:
             raise _refused(f"{path}: {error}") from None
 
     def _write(self, held: Held) -> Held:
-        self._replace(f"{held.number}.json", msgspec.json.format(msgspec.json.encode(held), indent=2) + b"\n")
+        self._replace(f"{held.number}.json", msgspec.json.format(to_json(held), indent=2) + b"\n")
         return held
 
     def _replace(self, name: str, data: bytes) -> None:

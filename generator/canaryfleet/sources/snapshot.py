@@ -13,7 +13,7 @@ import msgspec
 
 from canaryfleet.errors import Problems
 from canaryfleet.files import Changes, Tree, apply
-from canaryfleet.models.base import API_VERSION, ApiVersion
+from canaryfleet.models.base import API_VERSION, ApiVersion, to_json
 from canaryfleet.models.observation import Look, Problem, ProblemKind, Sighting, SourceKind
 from canaryfleet.sources import Target, unseen
 
@@ -40,7 +40,7 @@ class Recording:
 
     def add(self, sighting: Sighting) -> None:
         """Keep one more."""
-        self._lines.append(msgspec.json.encode(sighting))
+        self._lines.append(to_json(sighting))
 
     def write(self, path: str) -> None:
         """Write all, or nothing; raises Problems (CF011, CF013, CF014)."""
