@@ -42,7 +42,8 @@ def _rule(code: str) -> dict[str, Any]:
 def _result(finding: Finding, rule: int, folder: str, seen: Counter[str]) -> dict[str, Any]:
     remedy = f" ({finding.remedy})" if finding.remedy else ""
     region = {"startLine": max(1, finding.place.line), "startColumn": max(1, finding.place.column)}
-    where = {"uri": quote(folder + finding.place.file), "uriBaseId": ROOT}
+    uri = quote(folder + finding.place.file, errors="surrogateescape")  # the bytes of a name that is no UTF-8
+    where = {"uri": uri, "uriBaseId": ROOT}
     return {
         "ruleId": finding.code,
         "ruleIndex": rule,
@@ -58,7 +59,8 @@ def _fingerprint(finding: Finding, seen: Counter[str]) -> str:
 
     GitHub knows a finding again by this name of a fingerprint, with the rule and the file.
     """
-    same = sha256(f"{finding.code} {re.sub('[0-9]+', '0', finding.message)}".encode())[:16]
+    said = f"{finding.code} {re.sub('[0-9]+', '0', finding.message)}"
+    same = sha256(said.encode(errors="surrogateescape"))[:16]
     key = f"{finding.place.file} {same}"
     seen[key] += 1
     return f"{same}:{seen[key]}"

@@ -43,7 +43,7 @@ class Place:
         self.repo.committed()
         (folder / "else").mkdir()
         (folder / "else" / "kept").write_text("kept")
-        self.files = sorted(self.repo.snapshot())
+        self.files = sorted(name for name in self.repo.snapshot() if (self.repo.root / name).is_file())
 
     def elsewhere(self) -> list[tuple[str, str]]:
         return [(str(path), path.read_text()) for path in sorted((self.folder / "else").rglob("*"))] + [

@@ -11,7 +11,7 @@ from typing import Literal, NoReturn, TypeVar
 
 import msgspec
 
-from canaryfleet.errors import Problems
+from canaryfleet.errors import Problems, one_line
 from canaryfleet.files import Changes, Tree, apply
 from canaryfleet.models.base import API_VERSION, ApiVersion, to_json
 from canaryfleet.models.observation import Look, Problem, ProblemKind, Sighting, SourceKind
@@ -136,7 +136,7 @@ def _missing(app: str, namespace: str) -> Look:
 
 
 def _refuse(kind: ProblemKind, message: str, remedy: str) -> NoReturn:
-    raise Refused(Problem(kind=kind, message=message, remedy=remedy))
+    raise Refused(Problem(kind=kind, message=one_line(message), remedy=remedy))
 
 
 class Recorded:
