@@ -11,6 +11,8 @@ from functools import lru_cache
 from math import isfinite
 from typing import Any
 
+from canaryfleet.patterns import later
+
 #: Readers take a longer key on one line for text without a key (the limit is 1,024).
 _LONGEST_KEY = 1000
 
@@ -28,7 +30,7 @@ _LONGEST_NOT_TEXT = max(map(len, _NOT_TEXT))
 
 # What can't stand in a literal block: other line ends, characters that readers drop or refuse, those
 # that hide or reorder text, spaces that end a line, and a beginning that would count as indentation.
-_NOT_LITERAL = re.compile(
+_NOT_LITERAL = later(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ufeff\ufffe\uffff\ud800-\udfff]"
     r"|[ \t](?:\n|\Z)|\A[ \t\n]"
 )
@@ -288,7 +290,7 @@ _ESCAPES = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\t": "\\t", "\r": "\\r"}
 
 # Half characters, and what kustomize (5.8) loses however it is written: it refuses the controls above
 # ASCII, and silently makes a space of U+0085.
-_NOT_CARRIED = re.compile("[\x7f-\x9f\ufffe\uffff\ud800-\udfff]")
+_NOT_CARRIED = later("[\x7f-\x9f\ufffe\uffff\ud800-\udfff]")
 
 
 def _quote(value: str) -> str:

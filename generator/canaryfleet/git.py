@@ -59,6 +59,7 @@ _OFFLINE = tuple(
 )
 # Where people put tokens: what git says of an address must not show them.
 _USER_IN_ADDRESS = re.compile(r"//[^/@\s]*@")
+_NO_REPOSITORY = b"not a git repository"
 _SHORTEST_SECRET = 8  # characters: shorter words of an environment are settings, and words of messages
 # What git forbids in the name of a ref, and what would make it an expression: `main:sub`, `main~1`.
 _NOT_IN_REFS = frozenset(" :~^?*[\\\x7f") | {chr(code) for code in range(32)}
@@ -128,17 +129,44 @@ def default_ref(root: str | os.PathLike[str], branch: str) -> str | None:
     None if there is neither, or no repository, or no git at all. A repository that git refuses to
     read is not nothing: it raises `Problems` CF025, or a check against the branch would pass unseen.
     """
-    check_ref(branch)
-    candidates = [f"refs/remotes/origin/{branch}", f"refs/heads/{branch}"]
+    candidates = _refs_of(branch)
     try:
         done = _call(root, ["for-each-ref", "--format=%(refname)", *candidates], None, 60)
     except FileNotFoundError:
         return None
-    if done.returncode and b"not a git repository" in done.stderr:
+    if done.returncode and _NO_REPOSITORY in done.stderr:
         return None
     if done.returncode:
         raise _failure(["for-each-ref"], done)
     return next((ref for ref in candidates if ref in _printed(done.stdout)), None)
+
+
+def _refs_of(branch: str) -> tuple[str, str]:
+    """Where `branch` may be: what the remote has comes first. Raises `Problems` CF026."""
+    check_ref(branch)
+    return f"refs/remotes/origin/{branch}", f"refs/heads/{branch}"
+
+
+def branch_files(root: str | os.PathLike[str], branch: str, *under: str) -> dict[str, str] | None:
+    """`tree_files` of the ref that `default_ref` names, by one call where the remote has it; None if there is none.
+
+    Raises `Problems` as they do.
+    """
+    if not under:
+        return None if default_ref(root, branch) is None else {}
+    for ref in _refs_of(branch):
+        words = _listing(ref, under)
+        try:
+            done = _call(root, words, None, 60)
+        except FileNotFoundError:
+            return None
+        if not done.returncode:
+            return _listed(done.stdout)
+        if _NO_REPOSITORY in done.stderr:
+            return None
+        if b"Not a valid object name" not in done.stderr:
+            raise _failure(words, done)
+    return None
 
 
 def tree_files(root: str | os.PathLike[str], ref: str, *under: str) -> dict[str, str]:
@@ -148,9 +176,16 @@ def tree_files(root: str | os.PathLike[str], ref: str, *under: str) -> dict[str,
     left out. Raises `Problems`: CF025 there is no such ref, CF026 its name is not allowed.
     """
     check_ref(ref)
+    return _listed(run(root, _listing(ref, under))) if under else {}
+
+
+def _listing(ref: str, under: tuple[str, ...]) -> list[str]:
     # Run in a folder of the repository, ls-tree looks only below it and prints paths relative to it.
     folders = [] if {"", "."} & set(under) else [folder.rstrip("/") + "/" for folder in under]
-    printed = run(root, ["ls-tree", "-r", "-z", ref, "--", *folders]) if under else b""
+    return ["ls-tree", "-r", "-z", ref, "--", *folders]
+
+
+def _listed(printed: bytes) -> dict[str, str]:
     files = {}
     for entry in printed.split(b"\0")[:-1]:
         about, path = entry.split(b"\t", 1)
@@ -174,7 +209,7 @@ def clone(root: str | os.PathLike[str]) -> Clone | None:
         done = _call(root, asked, None, 60)
     except FileNotFoundError:
         return None
-    if done.returncode and b"not a git repository" in done.stderr:
+    if done.returncode and _NO_REPOSITORY in done.stderr:
         return None
     if done.returncode:
         raise _failure(asked, done)

@@ -90,11 +90,8 @@ def outlook(tree: Tree, apps: Iterable[str], now: datetime, *, build: bool = Fal
 
 def _on_main(tree: Tree, fleet: Fleet, apps: Iterable[str]) -> dict[str, str] | None:
     """Blob id by path of the apps' overlays and releases on the default branch."""
-    branch = git.default_ref(tree.root, fleet.defaultBranch)
-    if branch is None:
-        return None
     parts = (f"{repo.OVERLAYS}/{app}/{part}" for app in apps for part in ("clusters", "releases"))
-    return git.tree_files(tree.root, branch, *parts)
+    return git.branch_files(tree.root, fleet.defaultBranch, *parts)
 
 
 def _app(ground: Ground, name: str) -> AppPlan:

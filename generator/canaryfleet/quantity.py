@@ -8,15 +8,17 @@ import re
 from decimal import Context, Decimal, Inexact, InvalidOperation
 from typing import Literal, NamedTuple
 
+from canaryfleet.patterns import later
+
 Scalar = str | int | float
 
 # Wide enough for every number that the patterns below let through; what isn't exact would raise.
 _EXACT = Context(prec=80, traps=[Inexact, InvalidOperation])
 
 _NUMBER = r"[0-9]{1,15}(?:\.[0-9]{1,20})?"
-_PERCENT = re.compile(rf"({_NUMBER})%")
+_PERCENT = later(rf"({_NUMBER})%")
 _PARTS: dict[str, int | Decimal] = {"d": 86_400, "h": 3_600, "m": 60, "s": 1, "ms": Decimal("0.001")}
-_DURATION = re.compile("".join(rf"(?:({_NUMBER}){unit})?" for unit in _PARTS))
+_DURATION = later("".join(rf"(?:({_NUMBER}){unit})?" for unit in _PARTS))
 _LONGEST = 100 * 365 * 86_400
 
 
@@ -92,8 +94,8 @@ class Threshold(NamedTuple):
         return f"{self.value:f}{self.unit}"
 
 
-_THRESHOLD = re.compile(rf"([-+]?{_NUMBER})(%|pp|ms|s|m|h|d)?")
-_BARE_FLOAT = re.compile(rf"[-+]?{_NUMBER}(?:[eE][-+]?[0-9]{{1,2}})?")
+_THRESHOLD = later(rf"([-+]?{_NUMBER})(%|pp|ms|s|m|h|d)?")
+_BARE_FLOAT = later(rf"[-+]?{_NUMBER}(?:[eE][-+]?[0-9]{{1,2}})?")
 
 
 def threshold(value: Scalar) -> Threshold:
@@ -138,7 +140,7 @@ def count_or_percent(value: Scalar, total: int, *, rounding: Literal["up", "down
     return whole + 1 if rounding == "up" and exact > whole else whole
 
 
-_QUANTITY = re.compile(
+_QUANTITY = later(
     r"\+?([0-9]{1,20}(?:\.[0-9]{0,12})?|\.[0-9]{1,12})"
     r"(?:([numkMGTPE]|[KMGTPE]i)|[eE]([-+]?[0-9]{1,2}))?"
 )

@@ -64,8 +64,8 @@ def know(tree: Tree, apps: Iterable[str] = (), clone: str | None = None) -> Know
     """
     clone = clone or tree.root
     reading = repo.read(tree, apps)
-    branch = git.default_ref(clone, reading.repository.fleet.defaultBranch)
-    merged = git.tree_files(clone, branch, *_immutable(tree, reading.repository)) if branch else None
+    branch = reading.repository.fleet.defaultBranch
+    merged = git.branch_files(clone, branch, *_immutable(tree, reading.repository))
     previous: dict[str, Release] = {}
     for app in reading.repository.specs:
         try:

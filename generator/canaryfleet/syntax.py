@@ -22,9 +22,11 @@ from math import isfinite
 from typing import Any, NamedTuple, cast
 
 from .errors import Finding, Place, Problems, problem
+from .patterns import all_later, later
 
 try:
-    from yaml._yaml import CParser
+    with all_later():  # PyYAML's reader in Python has 14, which cost a tenth of a command's time
+        from yaml._yaml import CParser
 except ImportError as error:  # the pure Python parser is 20 times slower, and not bounded in depth
     raise ImportError(
         "canaryfleet needs PyYAML with its C library (libyaml): install the wheel of PyYAML, "
@@ -182,10 +184,13 @@ def _decode(data: bytes, file: str, limits: Limits) -> str:
 
 # What YAML forbids, what its versions count differently as line ends (NEL, LS, PS), and what shows a
 # reviewer another text than the computer reads (bidirectional overrides).
-_UNWANTED = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ufeff\ufffe\uffff]")
+_UNWANTED = later("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ufeff\ufffe\uffff]")
+_LAYOUT = dict.fromkeys(map(ord, "\t\n\r"))
 
 
 def _refuse_characters(text: str, file: str) -> None:
+    if text.translate(_LAYOUT).isprintable():
+        return  # all that is unwanted is not printable
     found = []
     for match in _UNWANTED.finditer(text):
         found.append(_character(text, match.start(), file))
@@ -371,10 +376,10 @@ _TIMESTAMP = (
     r"(?:(?:[Tt]|[ \t]+)[0-9]{1,2}:[0-9]{1,2}:[0-9]{1,2}(?:\.[0-9]*)?"
     r"(?:[ \t]*(?:Z|[-+][0-9]{1,2}(?::?[0-9]{2})?))?)?"
 )
-_DATE = re.compile(_TIMESTAMP)
-# A number or a date to any reader of YAML; underscores, which some ignore, are taken out before.
-_DISPUTED_NUMBER = re.compile(
-    rf"{_FLOAT}|{_TIMESTAMP}"
+_DATE = later(_TIMESTAMP)
+# A number to any reader of YAML; underscores, which some ignore, are taken out before.
+_DISPUTED_NUMBER = later(
+    rf"{_FLOAT}"
     r"|[-+]?0[xX][0-9a-fA-F]+|[-+]?0[oO][0-7]+|[-+]?0[bB][01]+"
     r"|[-+]?\.(?:inf|Inf|INF|nan|NaN|NAN)"
     r"|[-+]?[0-9]+(?::[0-5]?[0-9])+(?:\.[0-9]*)?"
@@ -398,11 +403,14 @@ def _core_number(value: str) -> Callable[[str], Any]:
         return int if int(value) in _INT64 or int(value) in _UINT64 else _ambiguous
     if _AGREED_FLOAT.fullmatch(value):
         return float if isfinite(float(value)) else _ambiguous
-    return _ambiguous if _DISPUTED_NUMBER.fullmatch(value.replace("_", "")) else str
+    bare = value.replace("_", "")
+    if bare[4:5] == "-" and _DATE.fullmatch(bare):
+        return _ambiguous
+    return _ambiguous if _DISPUTED_NUMBER.fullmatch(bare) else str
 
 
-_GO_INT = re.compile(r"([-+]?)(0[xX][0-9a-fA-F]+|0[bB][01]+|0[oO]?[0-7]+|0|[1-9][0-9]*)")
-_GO_FLOAT = re.compile(_FLOAT)
+_GO_INT = later(r"([-+]?)(0[xX][0-9a-fA-F]+|0[bB][01]+|0[oO]?[0-7]+|0|[1-9][0-9]*)")
+_GO_FLOAT = later(_FLOAT)
 _GO_SPECIAL = {
     **{sign + word: float(sign + "inf") for sign in ("", "+", "-") for word in (".inf", ".Inf", ".INF")},
     **dict.fromkeys((".nan", ".NaN", ".NAN"), float("nan")),

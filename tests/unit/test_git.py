@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from canaryfleet.errors import Problems
-from canaryfleet.git import Answer, answer, blob_id, default_ref, run, tree_files
+from canaryfleet.git import Answer, answer, blob_id, branch_files, default_ref, run, tree_files
 
 IDENTITY = ["-c", "user.name=t", "-c", "user.email=t@example.com", "-c", "commit.gpgsign=false"]
 
@@ -84,6 +84,7 @@ def test_without_git_there_is_no_branch(root: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("PATH", str(tmp_path))
     assert code(root, "status") == "CF024"
     assert default_ref(root, "main") is None
+    assert branch_files(root, "main", "overlays") is None
 
 
 def test_the_environment_cannot_point_elsewhere(
@@ -131,6 +132,21 @@ def test_the_remotes_branch_comes_first(root: Path) -> None:
     assert default_ref(root, "main") == "refs/remotes/origin/main"
 
 
+def test_the_files_of_a_branch_are_those_of_the_ref_that_holds_it(root: Path) -> None:
+    here = {"overlays/a/kustomization.yaml": blob_id(b"a\n")}
+    assert branch_files(root, "main", "overlays/a") == here
+    assert branch_files(root, "main") == {}
+    assert branch_files(root, "none", "overlays/a") is None
+    assert branch_files(root, "none") is None
+    sh(root, "branch", "release/1")
+    assert branch_files(root, "release", "overlays/a") is None
+    old = sh(root, "rev-parse", "HEAD").strip()
+    commit(root, {"overlays/a/kustomization.yaml": b"new\n"})
+    assert branch_files(root, "main", "overlays/a") != here
+    sh(root, "update-ref", "refs/remotes/origin/main", old)
+    assert branch_files(root, "main", "overlays/a") == here
+
+
 def test_a_branch_is_not_a_folder_of_branches(root: Path) -> None:
     sh(root, "branch", "release/1")
     assert default_ref(root, "release") is None
@@ -147,19 +163,26 @@ def test_no_repository_is_no_branch(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     plain = tmp_path / "plain"
     plain.mkdir()
     assert default_ref(plain, "main") is None
+    assert branch_files(plain, "main", "overlays") is None
 
 
 def test_a_repository_that_git_distrusts_is_no_silent_none(root: Path) -> None:
     (root / ".git/config").write_text("[broken\n")
     with pytest.raises(Problems, match=r"CF025: `git for-each-ref` failed: fatal: bad config"):
         default_ref(root, "main")
+    with pytest.raises(Problems, match=r"CF025: `git ls-tree` failed: fatal: bad config"):
+        branch_files(root, "main", "overlays")
 
 
 @pytest.mark.parametrize(
     "ref", ["", "-x", "--output=x", "main:overlays", "main~1", "a..b", "a b", "a\nb", "x^{}", "a*", "@{-1}\\"]
 )
 def test_what_is_no_name_is_refused(root: Path, ref: str) -> None:
-    for call in (lambda: default_ref(root, ref), lambda: tree_files(root, ref, "")):
+    for call in (
+        lambda: default_ref(root, ref),
+        lambda: tree_files(root, ref, ""),
+        lambda: branch_files(root, ref, ""),
+    ):
         with pytest.raises(Problems) as caught:
             call()
         assert caught.value.findings[0].code == "CF026"

@@ -62,6 +62,7 @@ def test_build_imports_neither_models_nor_yaml_nor_argparse(root: tuple[str, ...
     modules = imported("build", *root, "assistant", "eu-west-1a")
     assert ours(modules) == {
         "cli", "commands", "commands.arguments", "commands.build", "emit", "errors", "files", "generated", "manifests",
+        "patterns",
     }  # fmt: skip
     assert standard(modules) <= LIGHT | CALLS
     assert not foreign(modules)
@@ -71,7 +72,7 @@ def test_the_plugin_imports_no_more_than_build() -> None:
     modules = imported("cmp", "generate", folder=ROOT / "overlays/assistant/clusters/eu-west-1a")
     assert ours(modules) == {
         "cli", "commands", "commands.arguments", "commands.cmp", "emit", "errors", "files", "generated", "manifests",
-        "plugin",
+        "patterns", "plugin",
     }  # fmt: skip
     assert standard(modules) <= LIGHT | CALLS
     assert not foreign(modules)
@@ -167,7 +168,7 @@ PLAN = {
     "files", "generated", "git", "inputs", "live", "manifests", "models", "models.base",
     "models.canary", "models.cluster", "models.decision", "models.fleet", "models.observation",
     "models.plan", "models.promotion", "models.release", "nearest", "outlook", "output", "overlay",
-    "plan", "pointing", "proposal", "quantity", "repo", "schedule", "stale", "syntax", "takes",
+    "patterns", "plan", "pointing", "proposal", "quantity", "repo", "schedule", "stale", "syntax", "takes",
     "variables", "waves", "workload", "workload.base", "workload.config", "workload.image",
     "workload.objects", "workload.pod",
 }  # fmt: skip
