@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterable, Sequence
 
 from canaryfleet.errors import one_line
+from canaryfleet.phrases import listed
 
 SENTENCE = 400  # characters
 WORD = 100
@@ -45,8 +46,7 @@ def name(text: str) -> str:
 
 def names(items: Sequence[str], most: int = 5) -> str:
     """At most so many names, and how many more there are."""
-    shown = ", ".join(map(name, items[:most]))
-    return shown if len(items) <= most else f"{shown} and {len(items) - most:,} more"
+    return listed(map(name, items[:most]), len(items))
 
 
 def plain(text: str, most: int = SENTENCE) -> str:
@@ -78,8 +78,7 @@ def code(said: str, most: int = WORD) -> str:
 
 def codes(items: Sequence[str], most: int = 5) -> str:
     """At most so many names as code, and how many more there are."""
-    shown = ", ".join(code(name(item)) for item in items[:most])
-    return shown if len(items) <= most else f"{shown} and {len(items) - most:,} more"
+    return listed((code(name(item)) for item in items[:most]), len(items))
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:

@@ -6,6 +6,7 @@ from collections.abc import Container, Iterable, Sequence
 from typing import Any, TextIO
 
 from canaryfleet.errors import ERROR, Finding, one_line
+from canaryfleet.phrases import count
 
 
 def findings_text(
@@ -22,11 +23,6 @@ def findings_text(
     errors = sum(finding.severity == ERROR for finding in shown)
     if shown:
         print(f"{count(errors, 'error')}, {count(len(shown) - errors, 'warning')}", file=stream)
-
-
-def count(number: int, noun: str) -> str:
-    """`1 wave`, `2 waves`."""
-    return f"{number} {noun}" + ("" if number == 1 else "s")
 
 
 def finding_data(finding: Finding) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from canaryfleet.errors import Place, problem
 from canaryfleet.live import Live, Settings, resolve
 from canaryfleet.models.release import Release
 from canaryfleet.nearest import nearest
+from canaryfleet.outlook import Ground, state_of
 from canaryfleet.overlay import Pointer
 from canaryfleet.render import Known
 from canaryfleet.repo import OVERLAYS, App
@@ -34,20 +35,12 @@ def point(
     """
     app = repo.load_app(known.tree, name)
     release = repo.release(known.tree, name, id or _candidate(known, name))
-    releases = {**app.releases, release.id: release}
-    spec = known.repository.specs[name].model
-    state = pointing.State(
-        release=release,
-        releases=releases,
-        pointers=app.pointers,
-        promotion=repo.promotion(known.tree, name),
-        fleet=known.repository.fleet,
-        windows={item.name: item for item in spec.waves_of(release.urgency)},
-        verified=set(app.pointers) if "all" in verified else verified,
-        now=now,
-    )
+    here = known.repository
+    ground = Ground(known.tree, here.fleet, here.clusters, None, now, build=False)
+    given = set(app.pointers) if "all" in verified else verified
+    state = state_of(ground, here.specs[name], release, app)._replace(verified=given, retiring=())
     moved = pointing.move(state, wave)
-    known_releases = shelf(releases.__getitem__)
+    known_releases = shelf(state.releases.__getitem__)
     writes = {
         repo.overlay_path(name, cluster): _text(known, app, known_releases, cluster, pointer)
         for cluster, pointer in moved.pointers.items()

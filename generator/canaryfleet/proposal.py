@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from canaryfleet.models.decision import Code, Kind, Move, Reason
 from canaryfleet.models.promotion import Bar
+from canaryfleet.phrases import some
 
 BOT = "canaryfleet"
 
@@ -32,8 +33,7 @@ class Proposal(NamedTuple):
 
 def names(clusters: Sequence[str]) -> str:
     """At most five names; the reason carries them all."""
-    shown = ", ".join(clusters[:5])
-    return shown if len(clusters) <= 5 else f"{shown} and {len(clusters) - 5} more"
+    return some(clusters, 5)
 
 
 def reason(code: Code, message: str, clusters: Sequence[str] = (), remedy: str = "") -> Reason:

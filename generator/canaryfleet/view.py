@@ -15,6 +15,7 @@ from canaryfleet.board import ago, concerns
 from canaryfleet.errors import one_line
 from canaryfleet.models.status import AppStatus, ClusterStatus, Status
 from canaryfleet.output import table
+from canaryfleet.phrases import some
 
 HEAD = ("WAVE", "CLUSTER", "RELEASE", "VERDICT", "REASON", "STEP", "WEIGHT", "SINCE", "NEAREST METRIC")
 COLOURS = {"Verified": "32", "Progressing": "36", "Inconclusive": "33", "Unknown": "35", "Failed": "31"}
@@ -79,11 +80,8 @@ def _explained(items: Iterable[ClusterStatus]) -> Iterator[str]:
     """What needs a person, equal words of many clusters once."""
     for item in concerns(items):
         names = item.clusters
-        more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
         remedy = f" ({item.remedy})" if item.remedy else ""
-        yield one_line(
-            f"{', '.join(names[:SHOWN])}{more}: {item.kind}, {item.reason}: {item.message}{remedy}"
-        )
+        yield one_line(f"{some(names, SHOWN)}: {item.kind}, {item.reason}: {item.message}{remedy}")
 
 
 class Board:

@@ -168,7 +168,7 @@ PLAN = {
     "files", "generated", "git", "inputs", "live", "manifests", "models", "models.base",
     "models.canary", "models.cluster", "models.decision", "models.fleet", "models.observation",
     "models.plan", "models.promotion", "models.release", "nearest", "outlook", "output", "overlay",
-    "patterns", "plan", "pointing", "proposal", "quantity", "repo", "schedule", "stale", "syntax", "takes",
+    "patterns", "phrases", "plan", "pointing", "proposal", "quantity", "repo", "schedule", "stale", "syntax", "takes",
     "variables", "waves", "workload", "workload.base", "workload.config", "workload.image",
     "workload.objects", "workload.pod",
 }  # fmt: skip

@@ -3,10 +3,11 @@
 from collections import Counter
 from collections.abc import Iterator, Mapping
 
-from canaryfleet.advice.subject import Subject, listed, warning
+from canaryfleet.advice.subject import Subject, warning
 from canaryfleet.errors import Issue
 from canaryfleet.live import Live, Settings, resolve
 from canaryfleet.models.decision import Amounts
+from canaryfleet.phrases import some
 from canaryfleet.resolve import Plan
 from canaryfleet.takes import KEDA_MOST, pod_takes, room
 
@@ -76,7 +77,7 @@ def _said(code: str, subject: Subject, found: Mapping[str, list[tuple[int, str, 
     for clusters in found.values():
         _, name, said = max(clusters)
         others = sorted(cluster for _, cluster, _ in clusters if cluster != name)
-        more = f"; so it is on {listed(others)}" if others else ""
+        more = f"; so it is on {some(others)}" if others else ""
         yield warning(
             at,
             code,

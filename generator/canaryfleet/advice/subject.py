@@ -38,9 +38,3 @@ def waves_key(subject: Subject) -> str:
     """The field of the spec that has the waves in force."""
     spec = subject.plan.inputs.spec
     return "waves" if spec.waves_in_force() is spec.waves else "hotfixWaves"
-
-
-def listed(names: list[str], most: int = 4) -> str:
-    """A few names, and how many there are beyond them."""
-    rest = len(names) - most
-    return ", ".join(names[:most]) + (f" and {rest} more" if rest > 0 else "")

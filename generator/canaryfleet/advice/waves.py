@@ -2,8 +2,9 @@
 
 from collections.abc import Iterator
 
-from canaryfleet.advice.subject import Subject, listed, warning, waves_key
+from canaryfleet.advice.subject import Subject, warning, waves_key
 from canaryfleet.errors import Issue
+from canaryfleet.phrases import some
 from canaryfleet.pointing import limit
 
 MOST = 0.5  # of the fleet's capacity at once: beyond it, the waves before protect fewer than they don't
@@ -21,7 +22,7 @@ def largest_first(subject: Subject) -> Iterator[Issue]:
         yield warning(
             (waves_key(subject), first),
             "CF320",
-            f"wave {wave.name} is the first, and has the largest cluster: {listed(large)}",
+            f"wave {wave.name} is the first, and has the largest cluster: {some(large)}",
             f"begin with a small one, such as {min(sorted(sizes), key=sizes.__getitem__)}",
         )
 

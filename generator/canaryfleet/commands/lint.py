@@ -45,7 +45,7 @@ def run(given: list[str]) -> int:
     except Problems as problems:
         findings = list(problems.findings)
     else:
-        from canaryfleet.output import count
+        from canaryfleet.phrases import count
 
         here = known.repository
         shown = f"{count(len(here.specs), 'spec')} and {count(len(here.clusters), 'cluster')}"

@@ -52,6 +52,7 @@ def run(given: list[str]) -> int:
 def _check(known: "Known", as_json: bool) -> int:
     from canaryfleet import output
     from canaryfleet.check import check
+    from canaryfleet.phrases import count
 
     proof = check(known)
     if as_json:
@@ -67,7 +68,7 @@ def _check(known: "Known", as_json: bool) -> int:
     output.findings_text(proof.findings, sys.stderr)
     _tell_waiting(proof.waiting)
     if not outcome.code(proof.findings):
-        shown = f"{output.count(proof.overlays, 'overlay')} and {output.count(proof.releases, 'release')}"
+        shown = f"{count(proof.overlays, 'overlay')} and {count(proof.releases, 'release')}"
         print(f"{shown} are what canaryfleet writes")
     return outcome.code(proof.findings)
 

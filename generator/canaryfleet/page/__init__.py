@@ -16,7 +16,8 @@ from canaryfleet.models.report import AppReport, Report
 from canaryfleet.page import board, story
 from canaryfleet.page.charts import strip
 from canaryfleet.page.html import Html, join, tag
-from canaryfleet.page.words import NAMES, count, icon, symbols, time
+from canaryfleet.page.words import NAMES, icon, symbols, time
+from canaryfleet.phrases import count
 
 
 def render(report: Report) -> str:

@@ -13,7 +13,8 @@ from canaryfleet.models.report import AppReport, ClusterReport, Series, WaveRepo
 from canaryfleet.models.status import ClusterStatus
 from canaryfleet.page import charts
 from canaryfleet.page.html import Html, join, spaced, tag
-from canaryfleet.page.words import NAMES, ORDER, clock, count, icon, number, state, time
+from canaryfleet.page.words import NAMES, ORDER, clock, icon, number, state, time
+from canaryfleet.phrases import count
 
 WIDE = ((60, "w4"), (16, "w3"), (5, "w2"), (0, "w1"))  # by how many clusters: how much room a wave takes
 NO_WAVE = "-"

@@ -9,7 +9,8 @@ from canaryfleet.models.release import version_of
 from canaryfleet.models.report import AppReport, Happening, Next
 from canaryfleet.page.board import place
 from canaryfleet.page.html import Html, escape, join, tag
-from canaryfleet.page.words import badge, count, icon, instant, some, time
+from canaryfleet.page.words import badge, icon, instant, time
+from canaryfleet.phrases import count, some
 
 NEWEST = 8  # decisions that stand there at once; the others open
 LINKED = 8  # clusters that are linked before the others are counted

@@ -90,14 +90,3 @@ def _stamp(at: datetime) -> str:
 def number(value: float) -> str:
     """A measured value: three digits that count, and no exponent where people don't need one."""
     return f"{value:,.0f}" if 1000 <= abs(value) < 1e9 else f"{value:.3g}"
-
-
-def count(found: int, noun: str) -> str:
-    """1 cluster, 1,000 clusters."""
-    return f"{found:,} {noun}" + ("" if found == 1 else "s")
-
-
-def some(names: "list[str] | tuple[str, ...]", most: int = 4) -> str:
-    """The first names, and how many more."""
-    more = f" and {len(names) - most:,} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + more
