@@ -73,7 +73,7 @@ def _identify(found: dict[str, Any], own: Mapping[str, str]) -> None:
     for entry in found["dependencies"]:
         if entry["ref"] == root["bom-ref"]:
             entry["ref"] = reference
-    root |= own | {"bom-ref": reference}
+    root |= {**own, "bom-ref": reference}
 
 
 def _locked(text: str) -> Iterator[tuple[str, list[str]]]:

@@ -135,7 +135,7 @@ def _destination(data: bytes | None, path: str, cluster: str) -> str:
     match found:
         case {"argocd": {"name": str(name)}} if name:
             return name
-        case {"kind": "Cluster"} if "argocd" not in found:
+        case {"kind": "Cluster", **rest} if "argocd" not in rest:
             return cluster
     raise problem(Place(path), "CF166", f"an overlay is there of {cluster}, and no cluster of that name")
 

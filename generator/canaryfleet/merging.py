@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from canaryfleet import commits, gate, repo, situation
 from canaryfleet.files import Tree
+from canaryfleet.ground import survey
 from canaryfleet.models.decision import Code, Reason
 from canaryfleet.models.observation import Problem, Sighting
 from canaryfleet.sight import Sight
@@ -44,7 +45,7 @@ def judge(root: str, base: str, head: str, tree: Tree, now: datetime) -> Merging
     paths = [path.split("/") for path in commits.changed(root, base, head)]
     if not any(words[0] == repo.OVERLAYS for words in paths):
         return Merging({}, moves=False)
-    ground = situation.survey(tree, base, now)
+    ground = survey(tree, base, now)
     evidence = situation.look(ground, _Unseen(), 1.0)
     situations = situation.read(ground, evidence, (), "", now)
     found = gate.judge(root, Sight(base, now, ground, evidence, (), situations), head)

@@ -40,7 +40,7 @@ def point(
     given = set(app.pointers) if "all" in verified else verified
     state = state_of(ground, here.specs[name], release, app)._replace(verified=given, retiring=())
     moved = pointing.move(state, wave)
-    known_releases = shelf(state.releases.__getitem__)
+    known_releases = shelf({**app.releases, release.id: release}.__getitem__)
     writes = {
         repo.overlay_path(name, cluster): _text(known, app, known_releases, cluster, pointer)
         for cluster, pointer in moved.pointers.items()

@@ -18,7 +18,7 @@ from canaryfleet.models.decision import Reason
 from canaryfleet.models.diff import Diff
 from canaryfleet.models.forecast import Forecast
 from canaryfleet.models.plan import Plan
-from canaryfleet.output import count
+from canaryfleet.phrases import count
 from canaryfleet.render import frozen_at, know
 from canaryfleet.review import Check
 

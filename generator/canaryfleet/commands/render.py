@@ -77,14 +77,14 @@ def _tell_not_added(tree: "Tree") -> None:
     """Who has rendered, and committed without the new folders, would be told to render: all is there, but not added."""
     import os
 
-    from canaryfleet import output
     from canaryfleet.argocd import FOLDER
+    from canaryfleet.phrases import count
     from canaryfleet.repo import OVERLAYS
     from canaryfleet.staged import not_added
 
     left = not_added(tree.root, os.environ, (OVERLAYS, FOLDER))
     if left:
-        shown = output.count(len(left), "generated file")
+        shown = count(len(left), "generated file")
         add = " ".join(sorted({path.partition("/")[0] for path in left}))
         print(f"{shown} in the working tree would not be committed: `git add {add}`", file=sys.stderr)
 
