@@ -5,7 +5,7 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -58,8 +58,10 @@ def serving(logs: Path, first: Path, **environment: str) -> Iterator[PluginServe
     plugin = run([*PROGRAM, "cmp", "plugin"])
     try:
         server = PluginServer.start(supervisor, plugin, {**environment, "PATH": path}, "canaryfleet")
-        yield server
-        server.close()
+        try:
+            yield server
+        finally:
+            server.close()
     finally:
         supervisor.stop_all()
 
@@ -126,8 +128,8 @@ def test_a_parameter_goes_before_a_variable_and_that_before_the_path(
         assert objects(server.generate(packed, path, environment(path, **variables))) == by_variable
     both = environment(AT, given(cluster="eu-central-1a"), **variables)
     assert objects(server.generate(packed, AT, both)) == built(repository, "fraud", "eu-central-1a")
-    for nothing in (None, []):
-        alone = environment(AT, nothing) | {"ARGOCD_APP_PARAMETERS": json.dumps(nothing)}
+    for nothing in ("null", "[]"):
+        alone = environment(AT) | {"ARGOCD_APP_PARAMETERS": nothing}
         assert objects(server.generate(packed, AT, alone)) == built(repository, "mcp-tools", "ap-south-1a")
 
 
@@ -174,7 +176,7 @@ def test_what_is_in_doubt_is_said_in_one_paragraph(
     assert not [secret for secret in SECRETS.values() if secret in text]
 
 
-BREAK = {
+BREAK: dict[str, Callable[[Path, Path], object]] = {
     "no resources": lambda at, root: (at / "kustomization.yaml").write_text(
         "apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\nresources: []\n"
     ),

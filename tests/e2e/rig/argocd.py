@@ -78,8 +78,9 @@ class PluginServer:
         return server
 
     def close(self) -> None:
-        """Take its files away; the program belongs to the supervisor."""
+        """End it, and take its files away. Told to end (SIGTERM) it gives up its socket and stays."""
         self.channel.close()
+        self.process.popen.kill()
         shutil.rmtree(self.directory, ignore_errors=True)
 
     def generate(

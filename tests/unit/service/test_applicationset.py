@@ -326,6 +326,14 @@ def test_a_byte_now_and_then_is_no_way_to_keep_a_connection(monkeypatch: Any) ->
     assert read == [1, 1, 1, 1], "there is more, and its time is up"
 
 
+def test_a_request_whose_time_is_up_is_not_answered(server: Server, monkeypatch: Any) -> None:
+    whole = QUESTION + b"Content-Length: 2\r\n\r\n{}"
+    assert raw_answers(server, whole)
+    looks = itertools.chain([0.0], itertools.repeat(5.0))
+    monkeypatch.setattr(web, "time", SimpleNamespace(monotonic=lambda: next(looks)))
+    assert raw_answers(server, whole) == b""
+
+
 def test_half_a_body_is_no_question(server: Server) -> None:
     with socket.create_connection(("127.0.0.1", server.server_port), timeout=10) as raw:
         raw.sendall(f"POST {PATH} HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\n{{}}".encode())
