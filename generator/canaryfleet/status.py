@@ -88,9 +88,9 @@ def targets(found: Plan) -> list[Target]:
 
 
 def questions(found: Plan) -> Iterator[Read]:
-    """All that is ever asked about the apps, on whatever cluster."""
+    """All that is ever asked about the apps, on whatever cluster: also of one that no cluster has yet."""
     for app in found.apps.values():
-        for release in app.releases.values():
+        for release in (*app.releases.values(), *([app.candidate] if app.candidate else [])):
             yield from reads(_subject(app, release))
 
 

@@ -34,6 +34,7 @@ class NodeSpec:
         default_factory=lambda: {
             "cpu": "1000",
             "memory": "8Ti",
+            "ephemeral-storage": "8Ti",
             "pods": "2000",
             "nvidia.com/gpu": "64",
         }

@@ -10,6 +10,7 @@ from canaryfleet.cli import main
 from canaryfleet.engines.argo_rollouts.observe import reads
 from canaryfleet.models.observation import Read, Subject
 from canaryfleet.rbac import account, group, objects, text, user
+from story import Story
 
 
 def asked(app: str, namespace: str) -> tuple[Read, ...]:
@@ -95,3 +96,13 @@ def test_the_command_gives_the_bots_rights_only_when_asked_for(capsys: pytest.Ca
     assert "leases" not in capsys.readouterr().out
     assert main(["rbac", "--root", root, "--bot"]) == 0
     assert "canaryfleet-bot" in capsys.readouterr().out
+
+
+def test_an_app_that_no_cluster_has_yet_may_be_read_when_it_comes(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    story = Story(tmp_path)  # rendered, and nothing points at it
+    capsys.readouterr()
+    assert main(["rbac", "--root", str(story.people)]) == 0
+    printed = list(yaml.safe_load_all(capsys.readouterr().out))
+    assert rules(printed, "Role", "chat") == rules(objects(asked("chat", "chat")), "Role", "chat")
