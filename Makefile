@@ -72,7 +72,8 @@ $(VENV)/.made-docs: $(VENV)/.made requirements/docs.txt
 	@touch $@
 
 docs: $(VENV)/.made-docs
-	$(BIN)/python -m sphinx --fresh-env --fail-on-warning --keep-going --nitpicky --quiet docs docs/build
+	$(BIN)/python -m sphinx --fresh-env --fail-on-warning --keep-going --nitpicky --quiet \
+		--doctree-dir $(VENV)/.doctrees docs docs/build
 
 golden: setup
 	$(BIN)/python -m pytest -q tests/golden --renew

@@ -20,7 +20,7 @@ GROUPS = {
 """Where each group of commands begins, in the order of `ORDER`."""
 ORDER = (
     "init", "pin",
-    "lint", "plan", "forecast", "diff",
+    "lint", "plan", "forecast", "diff", "review",
     "render", "point", "build", "prune",
     "status", "report", "explain",
     "reconcile", "gate", "rollback", "hold", "resume", "bar", "unbar", "excuse",

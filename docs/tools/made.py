@@ -5,6 +5,7 @@ from pathlib import Path
 import commandline
 import contents
 import fields
+import pictures
 
 from canaryfleet.models.canary import Canary
 from canaryfleet.models.cluster import Cluster
@@ -53,4 +54,5 @@ def files() -> dict[str, str]:
         f"docs/reference/{name}.md": fields.page(page, (ROOT / page.example).read_text())
         for name, page in PAGES.items()
     }
-    return found | {"docs/reference/commands.md": commandline.page(), "docs/index.md": contents.index()}
+    found |= {"docs/reference/commands.md": commandline.page(), "docs/index.md": contents.index()}
+    return found | pictures.files()

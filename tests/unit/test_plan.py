@@ -362,14 +362,3 @@ def test_the_least_time_of_a_cluster() -> None:
     assert least(course, wave, 300) == 300 + 600 + 2 * 60 + 3600
     # minSuccessTime of a wave in which nothing is measured is no time
     assert least(course, ReleaseWave(name="b", members=(), minSuccessTime="1h"), 0) == 720
-
-
-@pytest.mark.parametrize("command", ["plan assistant", "forecast assistant"])
-def test_the_samples_of_the_readme_are_real(
-    tree: Path, capsys: pytest.CaptureFixture[str], command: str
-) -> None:
-    take(tree, "assistant")
-    _, _, after = (ROOT / "README.md").read_text().partition(f"$ canaryfleet {command}")
-    words, _, sample = after.partition("```")[0].partition("\n")
-    assert cli.main([*command.split(), *words.split(), "--root", str(tree)]) == 0
-    assert capsys.readouterr().out == sample
