@@ -19,6 +19,11 @@ from canaryfleet.render import Known
 from canaryfleet.repo import OVERLAYS
 
 CANT = "CF175"
+REMEDIES = {
+    "promotion-unreadable": "repair it",
+    "clock-behind": "set the clock of this machine, or the bot's if that was ahead",
+}
+"""What a person does who wants to prune; that nothing goes forward meanwhile, the bot says."""
 
 
 class Pruned(NamedTuple):
@@ -49,7 +54,7 @@ def prune(known: Known, now: datetime) -> Pruned:
     for app, found in seen.items():
         half = ground.halves[app]
         for reason in (*limits.unreadable(found), *limits.behind(found)):
-            raise problem(Place(join(OVERLAYS, app)), CANT, reason.message, reason.remedy)
+            raise problem(Place(join(OVERLAYS, app)), CANT, reason.message, REMEDIES[reason.code])
         there = half.app.releases
         kept = (
             limits.needed(found)

@@ -1,5 +1,6 @@
 """A person's way back, without a bot, a cluster or a forge: by the bot's own rules, as files of the working tree."""
 
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import NamedTuple
 
@@ -9,15 +10,17 @@ from canaryfleet.files import Changes, Tree
 from canaryfleet.models.decision import Decision, Merged, Pointed, Policy, Reason, Situation, release_facts
 from canaryfleet.nearest import nearest
 from canaryfleet.overrule import CANT
+from canaryfleet.phrases import some
 
 STAYS = "CF174"
 
 
 class Way(NamedTuple):
-    """What is decided, the files that it changes, and warnings: clusters that stay, and a history that nobody has."""
+    """What is decided, the files that it changes, clusters that stay, and warnings: of those, and of the history."""
 
     decision: Decision
     changes: Changes
+    stays: tuple[str, ...]
     findings: list[Finding]
 
 
@@ -51,15 +54,25 @@ def rollback(tree: Tree, app: str, who: str, why: str, now: datetime, release: s
         ends=proposal.ends,
         reasons=tuple(proposal.reasons),
     )
-    findings += [_stays(app, item) for item in proposal.reasons[1:] if item.code == "failed"]
-    return Way(decision, content.of(tree, decision), findings)
+    left = [item for item in proposal.reasons[1:] if item.code == "failed"]
+    stays = tuple(name for item in left for name in item.clusters)
+    return Way(decision, content.of(tree, decision), stays, [*findings, *_staying(app, left)])
 
 
-def _stays(app: str, reason: Reason) -> Finding:
-    (cluster,) = reason.clusters
-    return Finding(
-        Place(repo.overlay_path(app, cluster)), STAYS, reason.message, reason.remedy, severity=WARNING
-    )
+def _staying(app: str, reasons: Iterable[Reason]) -> Iterator[Finding]:
+    """CF174 of the clusters that stay: of all that people can do the same about, one."""
+    alike: dict[str, list[Reason]] = {}
+    for reason in reasons:
+        alike.setdefault(reason.remedy, []).append(reason)
+    for remedy, (first, *others) in alike.items():
+        (cluster,) = first.clusters
+        more = [name for reason in others for name in reason.clusters]
+        what = (
+            f"{first.message}; so {'does' if len(more) == 1 else 'do'} {some(more)}"
+            if more
+            else first.message
+        )
+        yield Finding(Place(repo.overlay_path(app, cluster)), STAYS, what, remedy, severity=WARNING)
 
 
 def _situation(tree: Tree, app: str, now: datetime, findings: list[Finding]) -> Situation:

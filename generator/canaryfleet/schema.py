@@ -11,6 +11,7 @@ from canaryfleet.models.diff import Diff
 from canaryfleet.models.findings import CodeHelp, Findings
 from canaryfleet.models.fleet import Fleet
 from canaryfleet.models.forecast import Forecast
+from canaryfleet.models.moved import Checked, Overruled, PointedAt, PrunedAway, Rendered, RolledBack
 from canaryfleet.models.observation import Snapshot
 from canaryfleet.models.pinned import Pinned
 from canaryfleet.models.plan import Plan
@@ -43,6 +44,12 @@ FILES: dict[str, type[Model]] = {
     "code": CodeHelp,
     "diff": Diff,
     "review": Review,
+    "pointed": PointedAt,
+    "rolled-back": RolledBack,
+    "pruned": PrunedAway,
+    "rendered": Rendered,
+    "checked": Checked,
+    "overruled": Overruled,
 }
 BY_PEOPLE = ("canary", "cluster", "fleet", "promotion")
 DRAFT = "https://json-schema.org/draft/2020-12/schema"

@@ -8,8 +8,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from jsonschema import Draft202012Validator
 
 from canaryfleet import cli
+from canaryfleet.schema import FILES, schema_of
 
 ROOT = Path(__file__).resolve().parents[2]
 SPEC = "specs/mcp-tools/canary.yaml"
@@ -141,6 +143,10 @@ def test_an_edited_overlay_is_found_with_its_line(tree: Path, capsys: pytest.Cap
     line = (tree / OVERLAY).read_text().splitlines().index("    kind: HorizontalPodAutoscaling") + 1
     assert run(tree, "render", "--check") == 1
     assert f"{OVERLAY}:{line}:1: error CF167" in capsys.readouterr().err
+    assert run(tree, "render", "--check", "--output", "json") == 1
+    told = json.loads(capsys.readouterr().out)
+    Draft202012Validator(schema_of(FILES["checked"])).validate(told)
+    assert [(item["file"], item["line"]) for item in told["findings"]] == [(OVERLAY, line)]
 
 
 def test_a_pointer_to_nothing_is_refused(tree: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -201,6 +207,10 @@ def test_point_says_why_not(tree: Path, capsys: pytest.CaptureFixture[str]) -> N
     assert run(tree, "point", "mcp-tools", "--wave", "rest") == 1
     assert "nothing moved: wave pilot is not complete" in capsys.readouterr().err
     assert content(tree) == before
+    assert run(tree, "point", "mcp-tools", "--wave", "rest", "--output", "json") == 1
+    told = json.loads(capsys.readouterr().out)
+    Draft202012Validator(schema_of(FILES["pointed"])).validate(told)
+    assert (told["wave"], told["pointers"], len(told["reasons"])) == ("rest", {}, 1)
 
 
 def test_an_unreadable_promotion_holds_everything(tree: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from jsonschema import Draft202012Validator
 
 from canaryfleet import cli, gate, repo
 from canaryfleet.files import Tree
+from canaryfleet.schema import FILES, schema_of
 from canaryfleet.sight import look
 from story import Story
 
@@ -52,7 +54,9 @@ def run(story: Story, capsys: pytest.CaptureFixture[str]) -> Run:
     def run(*words: str) -> Any:
         capsys.readouterr()
         assert cli.main(["prune", "--root", str(story.people), "--output", "json", *words]) == 0
-        return json.loads(capsys.readouterr().out)
+        found = json.loads(capsys.readouterr().out)
+        Draft202012Validator(schema_of(FILES["pruned"])).validate(found)
+        return found
 
     return run
 
@@ -156,5 +160,7 @@ def test_a_clock_that_is_behind_can_tell_no_age(story: Story, capsys: pytest.Cap
     story.until_rest()
     story.pull()
     assert cli.main(["prune", "--root", str(story.people)]) == 1
-    assert "the bot last committed at" in capsys.readouterr().err
+    (line, _) = capsys.readouterr().err.splitlines()
+    assert "the bot last committed at" in line
+    assert line.endswith("(set the clock of this machine, or the bot's if that was ahead)")
     assert len(there(story)) == 5

@@ -6,9 +6,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from jsonschema import Draft202012Validator
 
 from canaryfleet import cli, repo
 from canaryfleet.files import Tree
+from canaryfleet.schema import FILES, schema_of
 from story import Story
 
 APP = "chat"
@@ -81,10 +83,26 @@ def test_what_has_nothing_to_go_back_to_stays_and_is_said(
     (first,) = {pointer.release for name, pointer in before.items() if name == "three"}
     assert run(*WHY, "--release", first, "--output", "json") == 0
     said = capsys.readouterr()
+    Draft202012Validator(schema_of(FILES["rolled-back"])).validate(json.loads(said.out))
     assert json.loads(said.out)["stays"] == ["three"]
     assert json.loads(said.out)["changed"] == [f"overlays/{APP}/promotion.yaml"]
     assert f"overlays/{APP}/clusters/three/kustomization.yaml: warning CF174" in said.err
     assert story.git("status", "--porcelain").split() == ["??", f"overlays/{APP}/promotion.yaml"]
+
+
+def test_clusters_that_stay_for_the_same_reason_are_one_warning(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = Story(tmp_path, [{"name": "all", "maxConcurrency": "100%"}], begin=datetime.now(UTC))
+    words = ["--root", str(made.people), APP]
+    assert cli.main(["point", *words, "--wave", "all", "--verified", "all"]) == 0
+    made.commit("all of them")
+    capsys.readouterr()
+    assert cli.main(["rollback", *words, *WHY, "--output", "json"]) == 0
+    said = capsys.readouterr()
+    assert json.loads(said.out)["stays"] == ["one", "three", "two"]
+    (line,) = [line for line in said.err.splitlines() if "CF174" in line]
+    assert "one has nothing to go back to, or what is barred: it stays; so do three, two (" in line
 
 
 def test_where_nobody_has_it_nothing_is_written(

@@ -38,7 +38,9 @@ def _run(command: str, given: list[str]) -> int:
             output.findings_text(left, sys.stderr)
     (path,) = files.apply(tree.root, changes)
     if options.output == "json":
-        output.print_json({"changed": path})
+        from canaryfleet.models.moved import Overruled
+
+        output.print_model(Overruled(changed=path))
     else:
         print(f"{path} changed; it is in force once it is on the default branch")
     return EXIT_OK

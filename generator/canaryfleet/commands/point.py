@@ -40,10 +40,13 @@ def run(given: list[str]) -> int:
     moved = point(known, options.app, options.wave, options.release, options.verified, datetime.now(UTC))
     files.apply(tree.root, files.Changes(moved.writes, frozenset()))
     if options.output == "json":
-        pointers = {name: pointer._asdict() for name, pointer in moved.pointers.items()}
-        output.print_json(
-            {"release": moved.release.id, "wave": moved.wave, "pointers": pointers, "reasons": moved.reasons}
+        from canaryfleet.models.moved import PointedAt, PointerTo
+
+        pointers = {name: PointerTo(**pointer._asdict()) for name, pointer in moved.pointers.items()}
+        told = PointedAt(
+            release=moved.release.id, wave=moved.wave, pointers=pointers, reasons=tuple(moved.reasons)
         )
+        output.print_model(told)
     else:
         _tell_pointed(moved.release.id, moved.pointers, moved.reasons)
     return EXIT_FINDINGS if moved.reasons else EXIT_OK

@@ -7,6 +7,7 @@ from canaryfleet.commands import arguments
 from canaryfleet.errors import EXIT_OK, one_line
 
 if TYPE_CHECKING:
+    from canaryfleet.models.moved import PrunedAway
     from canaryfleet.prune import Pruned
 
 
@@ -32,11 +33,21 @@ def run(given: list[str]) -> int:
         files.apply(tree.root, found.changes)
     output.findings_text(known.findings, sys.stderr)
     if options.output == "json":
-        gone = {"releases": found.releases, "config": found.config}
-        output.print_json(gone | {"files": sorted(found.changes.deletes), "written": not options.dry_run})
+        output.print_model(_model(found, written=not options.dry_run))
     else:
         _tell(found, dry=options.dry_run)
     return EXIT_OK
+
+
+def _model(found: "Pruned", *, written: bool) -> "PrunedAway":
+    from canaryfleet.models.moved import PrunedAway
+
+    return PrunedAway(
+        releases=dict(found.releases),
+        config=dict(found.config),
+        files=tuple(sorted(found.changes.deletes)),
+        written=written,
+    )
 
 
 def _tell(found: "Pruned", *, dry: bool) -> None:

@@ -1,7 +1,7 @@
 """`canaryfleet render`, and `render --check`."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from canaryfleet.commands import arguments, outcome
@@ -10,7 +10,10 @@ from canaryfleet.errors import EXIT_OK, UsageError
 if TYPE_CHECKING:
     from argparse import Namespace
 
+    from canaryfleet.errors import Finding
     from canaryfleet.files import Tree
+    from canaryfleet.models.findings import FoundFinding
+    from canaryfleet.models.moved import WaitingSettings
     from canaryfleet.render import Known, Rendering, Waiting
 
 
@@ -56,14 +59,15 @@ def _check(known: "Known", as_json: bool) -> int:
 
     proof = check(known)
     if as_json:
-        output.print_json(
-            {
-                "findings": [output.finding_data(item) for item in sorted(proof.findings)],
-                "waiting": [_waiting_data(item) for item in proof.waiting],
-                "overlays": proof.overlays,
-                "releases": proof.releases,
-            }
+        from canaryfleet.models.moved import Checked
+
+        told = Checked(
+            findings=_models(proof.findings),
+            waiting=tuple(map(_waiting, proof.waiting)),
+            overlays=proof.overlays,
+            releases=proof.releases,
         )
+        output.print_model(told)
         return outcome.code(proof.findings)
     output.findings_text(proof.findings, sys.stderr)
     _tell_waiting(proof.waiting)
@@ -96,14 +100,15 @@ def _write_release(tree: "Tree", known: "Known", options: "Namespace") -> int:
     rendering = render(known, options.at_rest)
     changed = files.apply(tree.root, rendering.changes)
     if options.output == "json":
-        output.print_json(
-            {
-                "changed": sorted(changed),
-                "releases": rendering.made,
-                "waiting": [_waiting_data(item) for item in rendering.waiting],
-                "findings": [output.finding_data(item) for item in sorted(rendering.findings)],
-            }
+        from canaryfleet.models.moved import Rendered
+
+        told = Rendered(
+            changed=tuple(sorted(changed)),
+            releases=dict(rendering.made),
+            waiting=tuple(map(_waiting, rendering.waiting)),
+            findings=_models(rendering.findings),
         )
+        output.print_model(told)
         return EXIT_OK
     output.findings_text(rendering.findings, sys.stderr)
     _tell_rendered(known, rendering, changed)
@@ -158,10 +163,15 @@ def _difference(item: "Waiting") -> tuple[str, str]:
     return shown[0], shown[1]
 
 
-def _waiting_data(item: "Waiting") -> dict[str, object]:
-    return {
-        "app": item.app,
-        "cluster": item.cluster,
-        "present": item.present._asdict(),
-        "wanted": item.wanted._asdict(),
-    }
+def _waiting(item: "Waiting") -> "WaitingSettings":
+    from canaryfleet.models.moved import WaitingSettings
+
+    present, wanted = item.present._asdict(), item.wanted._asdict()
+    return WaitingSettings(app=item.app, cluster=item.cluster, present=present, wanted=wanted)
+
+
+def _models(findings: Iterable["Finding"]) -> "tuple[FoundFinding, ...]":
+    from canaryfleet.models.findings import FoundFinding
+    from canaryfleet.output import finding_data
+
+    return tuple(FoundFinding(**finding_data(item)) for item in sorted(findings))

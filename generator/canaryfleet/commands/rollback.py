@@ -7,6 +7,7 @@ from canaryfleet.commands import arguments
 from canaryfleet.errors import EXIT_OK, UsageError, one_line
 
 if TYPE_CHECKING:
+    from canaryfleet.models.moved import RolledBack
     from canaryfleet.rollback import Way
 
 
@@ -36,21 +37,21 @@ def run(given: list[str]) -> int:
     changed = files.apply(tree.root, found.changes)
     output.findings_text(found.findings, sys.stderr)
     if options.output == "json":
-        output.print_json(_data(found, changed))
+        output.print_model(_model(found, changed))
     else:
         _tell(found, changed)
     return EXIT_OK
 
 
-def _data(found: "Way", changed: tuple[str, ...]) -> dict[str, object]:
-    from msgspec import to_builtins
+def _model(found: "Way", changed: tuple[str, ...]) -> "RolledBack":
+    from canaryfleet.models.moved import RolledBack
 
-    return {
-        "changed": sorted(changed),
-        "moves": to_builtins(found.decision.moves),
-        "bars": to_builtins(found.decision.bars),
-        "stays": [item.place.file.split("/")[3] for item in found.findings if item.place.file.count("/") > 2],
-    }
+    return RolledBack(
+        changed=tuple(sorted(changed)),
+        moves=found.decision.moves,
+        bars=found.decision.bars,
+        stays=found.stays,
+    )
 
 
 def _tell(found: "Way", changed: tuple[str, ...]) -> None:
