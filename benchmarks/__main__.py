@@ -17,7 +17,7 @@ from statistics import median
 from typing import NamedTuple
 
 import canaryfleet
-from benchmarks import clusters, decisions, generator, moves, overlays, status
+from benchmarks import clusters, decisions, differences, generator, moves, overlays, status
 from benchmarks.measure import Run, Series, paired, process
 from canaryfleet import kustomize
 from canaryfleet.manifests import overlay_folder
@@ -32,13 +32,21 @@ class Scale(NamedTuple):
     rounds: int
     pairs: int
     decisions: tuple[int, int, int, int]
+    many: int
+    """Apps of a fleet of its own, on a tenth as many clusters."""
     judged: bool
 
 
 FULL = Scale(
-    sizes=(100, 500, 1000), apps=10, rounds=7, pairs=40, decisions=(10, 100, 1000, 10000), judged=True
+    sizes=(100, 500, 1000),
+    apps=10,
+    rounds=7,
+    pairs=40,
+    decisions=(10, 100, 1000, 10000),
+    many=100,
+    judged=True,
 )
-QUICK = Scale(sizes=(4, 8, 16), apps=2, rounds=2, pairs=4, decisions=(10, 20, 40, 80), judged=False)
+QUICK = Scale(sizes=(4, 8, 16), apps=2, rounds=2, pairs=4, decisions=(10, 20, 40, 80), many=40, judged=False)
 
 
 class Figure(NamedTuple):
@@ -103,14 +111,14 @@ def measure(folder: Path, scale: Scale) -> Report:
     environment = _environment(folder)
     fleets = {size: folder / str(size) for size in scale.sizes}
     for size, root in fleets.items():
-        root.mkdir()
-        _python(("benchmarks.fleet", str(root), str(size), str(scale.apps)), root, environment)
+        _fleet(root, size, scale.apps, environment)
     largest = fleets[scale.sizes[-1]]
     # Processes first: the kernel counts this one's memory as theirs, and it is still small.
     checks = _checks(fleets, scale, environment)
     starts = _starts(largest, scale, environment)
     served = generator.measure(largest, scale.sizes[-1] * scale.apps, scale.rounds, environment)
     plans = _plans(scale, environment)
+    diffs = _diffs(folder / "many", largest, scale, environment)
     statuses = _statuses(folder / "status", largest, scale, environment)
     read = clusters.measure(scale.sizes[-1], scale.rounds, folder, environment)
     pairs = overlays.measure(largest, scale.pairs)
@@ -134,7 +142,8 @@ def measure(folder: Path, scale: Scale) -> Report:
                 read.all.cpu * 1e3,
                 read.all.memory,
             ),
-            *_status_figures(statuses),
+            *_process_figures(diffs),
+            *_process_figures(statuses),
             *(
                 Figure(f"a decision for one app, {size} clusters", took * 1e3)
                 for size, took in decided.items()
@@ -195,6 +204,12 @@ def _environment(folder: Path) -> dict[str, str]:
         "PYTHONPATH": os.pathsep.join(map(str, sources)),
         "PYTHONPYCACHEPREFIX": str(folder / "compiled"),
     }
+
+
+def _fleet(root: Path, size: int, apps: int, environment: Mapping[str, str]) -> None:
+    """A committed fleet, made by a process of its own."""
+    root.mkdir()
+    _python(("benchmarks.fleet", str(root), str(size), str(apps)), root, environment)
 
 
 def _python(words: tuple[str, ...], root: Path, environment: Mapping[str, str]) -> Run:
@@ -259,6 +274,19 @@ def _beyond(plans: Mapping[str, Series]) -> float:
     """What `plan` takes longer than the bare interpreter right before it."""
     pairs = zip(plans[PLAN].runs, plans[BARE].runs, strict=True)
     return median(one.seconds - bare.seconds for one, bare in pairs)
+
+
+def _diffs(many: Path, largest: Path, scale: Scale, environment: Mapping[str, str]) -> dict[str, Series]:
+    """`diff` of one value of the inventory, where there are many clusters, and where there are many apps."""
+    sizes = scale.many // 10, scale.many
+    _fleet(many, *sizes, environment)
+    fleets = {(scale.sizes[-1], scale.apps): largest, sizes: many}
+    named = {
+        f"diff of one value, {apps} apps on {size} clusters": root for (size, apps), root in fleets.items()
+    }
+    return differences.measure(
+        named, scale.rounds, lambda root: _python(("canaryfleet", "diff"), root, environment)
+    )
 
 
 def _begun(folder: Path, scale: Scale, environment: Mapping[str, str]) -> dict[int, Path]:
@@ -365,10 +393,9 @@ def _served_figures(served: generator.Served, scale: Scale) -> list[Figure]:
     ]
 
 
-def _status_figures(statuses: Mapping[str, Series]) -> list[Figure]:
+def _process_figures(found: Mapping[str, Series]) -> list[Figure]:
     return [
-        Figure(name, series.seconds * 1e3, series.cpu * 1e3, series.memory)
-        for name, series in statuses.items()
+        Figure(name, series.seconds * 1e3, series.cpu * 1e3, series.memory) for name, series in found.items()
     ]
 
 

@@ -22,10 +22,10 @@ def report() -> Any:
 
 def test_everything_is_measured(report: Any) -> None:
     figures = {figure["what"].strip(): figure for figure in report["figures"]}
-    assert len(figures) == len(report["figures"]) == 32
+    assert len(figures) == len(report["figures"]) == 34
     assert all(figure["milliseconds"] > 0 for figure in figures.values())
     processes = [figure for figure in figures.values() if figure["memory"] is not None]
-    assert len(processes) == 14
+    assert len(processes) == 16
     assert all(5 < figure["memory"] < 1000 for figure in processes)
 
 
