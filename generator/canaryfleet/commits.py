@@ -298,6 +298,11 @@ def contains(root: Root, commit: str, other: str) -> bool:
     return git.answer(root, words, fine=(0, 1, 128), offline=True).code == 0
 
 
+def unborn(root: Root) -> bool:
+    """True if nothing is committed yet, on no branch. Raises `Problems` CF025."""
+    return not git.run(root, ["rev-list", "--all", "--max-count=1"])
+
+
 def tree(root: Root, commit: str) -> str:
     """The tree of a commit. Raises `Problems` CF025: there is no such commit."""
     return git.run(root, ["rev-parse", "--verify", f"{commit}^{{tree}}"]).decode().strip()

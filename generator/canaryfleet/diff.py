@@ -20,7 +20,8 @@ from canaryfleet.models.diff import AppDiff, Change, Diff, Group, Members, Objec
 from canaryfleet.models.release import Release, ReleaseWave
 from canaryfleet.nearest import nearest
 from canaryfleet.overlay import Target
-from canaryfleet.sides import Ground, Side, errors, fitted, ground, merged
+from canaryfleet.phrases import some
+from canaryfleet.sides import Ground, Side, errors, fitted, ground, merged, nothing
 from canaryfleet.variables import CLUSTER_PREFIX
 
 NAMED = 5  # clusters that are named where members change
@@ -30,6 +31,8 @@ SHORTEST = 3  # characters of a variable's value that is told apart from other t
 def diff(before: Tree, after: Tree, commit: str, wanted: Sequence[str] = ()) -> Diff:
     """What `after` does that `before`, the tree of `commit`, does not; for some apps or all.
 
+    In a `before` without fleet.yaml nothing was anybody's, whatever else is in it.
+
     Raises Problems: an app that is in neither, and what is wrong with the specs of `after`.
     """
     there = [repo.apps(tree) for tree in (before, after)]
@@ -37,7 +40,8 @@ def diff(before: Tree, after: Tree, commit: str, wanted: Sequence[str] = ()) -> 
     for app in wanted:
         if app not in known:
             raise problem(Place(repo.SPECS), "CF015", f"there is no app {app}", nearest(app, known))
-    old, new = (ground(tree, list(wanted or known)) for tree in (before, after))
+    new = ground(after, list(wanted or known))
+    old = ground(before, list(wanted or known)) if before.exists(repo.FLEET) else nothing(before, new)
     errors(new.findings)
     apps = [_App(Side(old, app), Side(new, app)) for app in wanted or known]
     errors([finding for app in apps for finding in app.new.findings])
@@ -370,8 +374,7 @@ def _limits(wave: ReleaseWave) -> dict[str, Any]:
 
 
 def _names(names: set[str]) -> str | None:
-    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
-    return ", ".join(sorted(names)[:NAMED]) + more if names else None
+    return some(sorted(names), NAMED) if names else None
 
 
 def _settings(side: Side) -> dict[str, Any]:

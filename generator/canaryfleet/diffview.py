@@ -21,7 +21,8 @@ NOTHING = "nothing is another"
 def text(diff: Diff) -> str:
     """Everything, for a terminal or a file."""
     said = list(excerpt.lines(sections(diff)))
-    return "\n".join([f"compared with {diff.from_[:12]}", *(said or [NOTHING])])
+    before = diff.from_[:12] or "nothing: no commit is here yet"
+    return "\n".join([f"compared with {before}", *(said or [NOTHING])])
 
 
 def as_markdown(diff: Diff, limit: int) -> str:

@@ -18,12 +18,13 @@ from canaryfleet.models.cluster import Cluster
 from canaryfleet.models.fleet import Fleet
 from canaryfleet.models.promotion import Promotion
 from canaryfleet.models.release import Candidate, Release
-from canaryfleet.nearest import nearest
+from canaryfleet.nearest import nearest, typo
 from canaryfleet.overlay import Pointer
 from canaryfleet.syntax import Document, Unclear, parse, parse_stream
 
 M = TypeVar("M")
 FLEET, CLUSTERS, SPECS, OVERLAYS = "fleet.yaml", "clusters", "specs", "overlays"
+SPEC = "canary.yaml"
 DONE = "done.yaml"  # of an app: what the last wave's record is a commit of
 
 
@@ -156,13 +157,13 @@ def read_clusters(tree: Tree, findings: list[Finding]) -> dict[str, Cluster]:
 
 
 def _spec(tree: Tree, app: str, tools: dict[str, str], *, built: bool = True) -> Spec:
-    path = join(SPECS, app, "canary.yaml")
+    path = join(SPECS, app, SPEC)
     if not tree.exists(path):
         raise problem(
             Place(join(SPECS, app)),
             "CF018",
             "an app without a spec",
-            "write canary.yaml, or move the folder elsewhere",
+            _where_the_spec_is(tree.list(join(SPECS, app))),
         )
     model, document = _model(tree, path, Canary)
     findings: list[Finding] = []
@@ -185,6 +186,13 @@ def _spec(tree: Tree, app: str, tools: dict[str, str], *, built: bool = True) ->
     if findings:
         raise Problems(findings)
     return Spec(app, model, document, base, files)
+
+
+def _where_the_spec_is(names: Sequence[str]) -> str:
+    meant = [name for name in names if typo(name.lower(), (SPEC,)) or name.lower() == SPEC]
+    if meant:
+        return f"{meant[0]} is read by nobody: name it {SPEC}"
+    return f"write {SPEC}, or move the folder elsewhere"
 
 
 def _named_files(
@@ -449,7 +457,7 @@ def unbuilt(tree: Tree, app: str) -> Spec:
 
 def policy_of(tree: Tree, app: str) -> Canary:
     """The app's spec by itself, without the files that it names. Raises Problems."""
-    path = join(SPECS, app, "canary.yaml")
+    path = join(SPECS, app, SPEC)
     found, document = _model(tree, path, Canary)
     if found.metadata.name != app:
         said = f"the folder is named {app}, the app {found.metadata.name}"

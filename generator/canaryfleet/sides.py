@@ -35,6 +35,11 @@ def ground(tree: Tree, apps: list[str]) -> Ground:
     return Ground(tree, Repository(fleet, clusters, {}, {}), findings)
 
 
+def nothing(tree: Tree, other: Ground) -> Ground:
+    """A tree from before there was a fleet, beside one that has one."""
+    return Ground(tree, Repository(other.repository.fleet, {}, {}, {}), [])
+
+
 class Side:
     """One app in one tree."""
 

@@ -125,15 +125,26 @@ def parse(data: bytes, file: str, *, limits: Limits = WRITTEN) -> Document:
 
 
 def _as_text(node: Any) -> Any:
-    """Plain data in which a value that readers dispute is text, and the last of two keys counts."""
+    """Plain data in which a value that readers dispute is text, and the last of two keys counts.
+
+    What a merge key brings is there, so that it is not missed once more.
+    """
     if node.tag is dict:
-        return {key.value: _as_text(value) for key, value in node.value}
+        brought = [_as_text(value) for key, value in node.value if _merges(key)]
+        merged = {
+            name: value for one in reversed(brought) if isinstance(one, dict) for name, value in one.items()
+        }
+        return merged | {key.value: _as_text(value) for key, value in node.value if not _merges(key)}
     if node.tag is list:
         return [_as_text(item) for item in node.value]
     try:
         return node.value if node.tag is str else node.tag(node.value)
     except _Odd:
         return node.value
+
+
+def _merges(key: Any) -> bool:
+    return key.tag is _ambiguous and key.value == "<<"
 
 
 def load(data: bytes, file: str, *, limits: Limits = GENERATED) -> Any:

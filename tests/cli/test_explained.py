@@ -31,4 +31,11 @@ def test_every_code_is_explained_to_scripts(code: str) -> None:
 def test_an_unknown_code_is_a_wrong_word() -> None:
     result = run("explain", "CF300")
     assert result.code == 2
-    assert "there is no code CF300" in result.err
+    assert "there is no code CF300: there are CF301, CF302, CF303" in result.err
+    assert "a code is CF and three digits" in run("explain", "CF999").err
+
+
+def test_half_a_code_is_no_record() -> None:
+    result = run("explain", "cf30")
+    assert result.code == 2
+    assert "cf30 is no code: there are CF301, CF302" in result.err

@@ -46,6 +46,13 @@ CASES: dict[str, tuple[bytes, str, int]] = {
 }
 
 
+def test_a_merge_key_is_said_once_and_what_it_brings_is_not_missed(repo: Repo) -> None:
+    repo.write("specs/chat/canary.yaml", SPEC.replace("  port: 8000", "  <<: {port: 8000}"))
+    assert [item.code for item in repo.refused("lint").findings] == ["CF004"]
+    repo.write("specs/chat/canary.yaml", SPEC.replace("  port: 8000", "  <<: {prot: 8000}"))
+    assert repo.refused("lint").codes >= {"CF004", "CF030"}
+
+
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize("command", ["lint", "render"])
 def test_a_spec_that_is_not_plain_yaml(repo: Repo, case: str, command: str) -> None:

@@ -159,6 +159,13 @@ def test_names_that_are_none(repo: Repo, name: str) -> None:
     assert lines >= spec | {("clusters/eu-1.yaml", 4)}
 
 
+def test_a_spec_that_nobody_reads_is_named(repo: Repo) -> None:
+    (repo.root / "specs/chat/canary.yaml").rename(repo.root / "specs/chat/canary.yml")
+    (finding,) = repo.refused("lint").findings
+    assert finding.code == "CF018"
+    assert "canary.yml is read by nobody: name it canary.yaml" in finding.text
+
+
 def test_no_fleet(repo: Repo) -> None:
     (repo.root / "fleet.yaml").unlink()
     result = repo.refused("lint")

@@ -1,6 +1,7 @@
 """`canaryfleet diff` on repositories in folders, as people and a CI call it."""
 
 import json
+import shutil
 import subprocess
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -356,6 +357,24 @@ def test_a_revision_that_is_none(run: Run, revision: str) -> None:
 def test_without_history_it_says_what_to_do(made: Repo, run: Run, tmp_path: Path) -> None:
     made.git("branch", "-m", "main", "trunk")
     assert "nothing is committed on the branch main" in run(code=1)
+
+
+def test_before_anything_is_committed_everything_is_new(made: Repo, run: Run) -> None:
+    shutil.rmtree(made.root / ".git")
+    made.git("init", "-q", "-b", "main")
+    found = data(run)
+    assert found["from"] == ""
+    assert [(item["what"], len(item["clusters"])) for item in found["inventory"]] == [("added", 4)]
+    assert "compared with nothing: no commit is here yet" in run()
+
+
+def test_what_was_committed_before_there_was_a_fleet_is_nothing(made: Repo, run: Run) -> None:
+    now = made.commit()
+    empty = made.git("commit-tree", "-m", "x", made.git("hash-object", "-w", "-t", "tree", "/dev/null"))
+    found = data(run, "--from", empty)
+    assert "fleet" not in found
+    assert [item["app"] for item in found["apps"]] == [APP]
+    assert data(run, "--from", now).get("apps", []) == []
 
 
 def test_wrong_specs_are_findings(made: Repo, run: Run) -> None:

@@ -23,6 +23,7 @@ from canaryfleet.models.fleet import Fleet, Freeze
 from canaryfleet.models.release import Release, ReleaseCluster, ReleaseMetadata, ReleaseWave
 from canaryfleet.plan import Given, opens, way
 from canaryfleet.pointing import State
+from canaryfleet.schema import FILES, schema_of
 from support import PROPERTY
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -69,10 +70,10 @@ def plan(tree: Path, capsys: pytest.CaptureFixture[str], *words: str) -> dict[st
 GOLDEN = """\
 mcp-tools in agents: 4.2.0-e4eaed6c58a9 (canary)
 Git has 4.1.0-c18cea2cbbc1 on 8; 4.2.0-e4eaed6c58a9 on 4
-WAVE   CLUSTERS                                OF FLEET  CAPACITY  BATCHES    EACH  BEGINS                 ENDS                   NEEDS
-pilot  all 1 have it                           8%        2%        -          -     -                      -
-share  all 3 have it                           25%       27%       -          -     -                      -
-rest   ap-east-1a, ap-northeast-1a and 6 more  67%       71%       2 x 3 + 2  20m   Fri 2026-11-06 10:00Z  Fri 2026-11-06 11:00Z
+WAVE   CLUSTERS                                OF FLEET  CAPACITY  AT A TIME            EACH  BEGINS                 ENDS                   NEEDS
+pilot  all 1 have it                           8%        2%        -                    -     -                      -
+share  all 3 have it                           25%       27%       -                    -     -                      -
+rest   ap-east-1a, ap-northeast-1a and 6 more  67%       71%       3 (2 times), then 2  20m   Fri 2026-11-06 10:00Z  Fri 2026-11-06 11:00Z
 at least 1h from Fri 2026-11-06 10:00Z; ends Fri 2026-11-06 11:00Z at the earliest
 """
 
@@ -170,6 +171,7 @@ def test_live_settings_that_follow_the_inventory(tree: Path, capsys: pytest.Capt
     }
     assert cli.main(["render", "--output", "json", "--root", str(tree)]) == 0
     rendered = json.loads(capsys.readouterr().out)
+    Draft202012Validator(schema_of(FILES["rendered"])).validate(rendered)
     assert {item["cluster"] for item in rendered["waiting"]} == said["rest"]
     overlays = [path for path in rendered["changed"] if path.startswith("overlays/")]
     assert {path.split("/")[3] for path in overlays} == said["render"]

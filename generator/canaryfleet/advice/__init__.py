@@ -16,6 +16,7 @@ from canaryfleet.resolve import Plan
 
 RULES: tuple[Rule, ...] = (
     workload.mutable,
+    workload.no_pods,
     exposure.jumps,
     exposure.backward,
     exposure.short_steps,

@@ -3,9 +3,31 @@
 import re
 from collections.abc import Iterator
 
-from canaryfleet.advice.subject import Subject, warning
+from canaryfleet.advice.subject import Path, Subject, warning
 from canaryfleet.errors import Issue
 from canaryfleet.workload.pod import MUTABLE_VERSIONS, has_digest
+
+
+def no_pods(subject: Subject) -> Iterator[Issue]:
+    """CF306: clusters that are told to run no pod, so that no release is ever proven there."""
+    spec = subject.plan.inputs.spec
+    if spec.lifecycle == "retiring":
+        return
+    work = spec.workload
+    places: list[tuple[Path, str]] = [
+        (("overrides", number, "replicas"), "some clusters run no pods")
+        for number, item in enumerate(spec.overrides)
+        if item.replicas == 0
+    ]
+    if subject.plan.workload.bounds.replicas == 0:
+        places.insert(0, (("workload", "base" if work.base else "replicas"), "no pods run"))
+    for path, what in places:
+        yield warning(
+            path,
+            "CF306",
+            f"`replicas: 0`: {what}, so nothing is measured there and no release is ever proven",
+            "give it pods, or take the app away with `lifecycle: retiring`",
+        )
 
 
 def mutable(subject: Subject) -> Iterator[Issue]:

@@ -55,6 +55,11 @@ def _compared(tree: "Tree", revision: str | None, apps: list[str]) -> "Diff":
     from canaryfleet.diff import diff
     from canaryfleet.files import Tree
 
+    if revision is None and commits.unborn(tree.root):
+        from tempfile import TemporaryDirectory
+
+        with TemporaryDirectory() as empty:
+            return diff(Tree(empty), tree, "", apps)
     commit = commits.resolve(tree.root, revision) if revision else fork(tree)
     with commits.worktree(tree.root, commit) as folder:
         return diff(Tree(folder), tree, commit, apps)

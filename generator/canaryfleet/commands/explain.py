@@ -1,5 +1,6 @@
 """`canaryfleet explain`."""
 
+import os
 import re
 import sys
 
@@ -39,6 +40,8 @@ def run(given: list[str]) -> int:
     options = arguments.parse(parser, given)
     if CODE.fullmatch(code := options.record.upper()):
         return _code(code, as_json=options.output == "json")
+    if code.startswith("CF") and code.isalnum() and not os.path.exists(options.record):
+        raise UsageError(f"{options.record} is no code: {_codes_like(code)}")
     from canaryfleet import explain, output
     from canaryfleet.record import canonical
 
@@ -54,15 +57,24 @@ def run(given: list[str]) -> int:
     return EXIT_FINDINGS if found.differences else EXIT_OK
 
 
+def _codes_like(code: str) -> str:
+    """What a code that there is not may be: digits have meanings, so the likeness of text says nothing."""
+    from canaryfleet import codes
+    from canaryfleet.phrases import some
+
+    same = [name for name in codes.every() if name.startswith(code[:4]) and len(code) >= 4]
+    if same:
+        return f"there are {some(sorted(same), 12)}"
+    return "a code is CF and three digits, such as CF301; docs/codes.md has them all"
+
+
 def _code(code: str, *, as_json: bool) -> int:
     """What a finding's code means."""
     from canaryfleet import codes
 
     found = codes.find(code)
     if found is None:
-        from canaryfleet.nearest import nearest
-
-        raise UsageError(f"there is no code {code}; {nearest(code, codes.every())}")
+        raise UsageError(f"there is no code {code}: {_codes_like(code)}")
     if as_json:
         from canaryfleet import output
 

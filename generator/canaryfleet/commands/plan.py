@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING, NamedTuple, TextIO
 
 from canaryfleet.commands import arguments, outcome
 from canaryfleet.errors import UsageError, one_line
+from canaryfleet.phrases import some
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from canaryfleet.models.plan import AppPlan, LiveChange, Plan, WavePlan
 
-HEAD = ("WAVE", "CLUSTERS", "OF FLEET", "CAPACITY", "BATCHES", "EACH", "BEGINS", "ENDS", "NEEDS")
+HEAD = ("WAVE", "CLUSTERS", "OF FLEET", "CAPACITY", "AT A TIME", "EACH", "BEGINS", "ENDS", "NEEDS")
 SHOWN = 3  # clusters that are named before the others are counted
 WHEN = {
     "merge": "at once, when this is merged",
@@ -144,10 +145,11 @@ def _row(wave: "WavePlan") -> tuple[str, ...]:
 
 
 def _sizes(batches: Sequence[int]) -> str:
-    """3 x 2, 1"""
+    """Clusters: `3 (2 times), then 1`."""
     same = sum(size == batches[0] for size in batches) if batches else 0
-    shown = [f"{same} x {batches[0]}" if same > 1 else str(batches[0])] if batches else ["-"]
-    return " + ".join([*shown, *map(str, batches[same:])])
+    times = f" ({same} times)" if same > 1 else ""
+    shown = f"{batches[0]}{times}" if batches else "-"
+    return ", then ".join([shown, *map(str, batches[same:])])
 
 
 def _end(app: "AppPlan", at: "datetime") -> list[str]:
@@ -179,7 +181,7 @@ def _outside(item: "LiveChange") -> str:
 def _names(names: Sequence[str]) -> str:
     if len(names) <= SHOWN:
         return ", ".join(names)
-    return f"{', '.join(names[: SHOWN - 1])} and {len(names) - SHOWN + 1} more"
+    return some(names, SHOWN - 1)
 
 
 def _percent(share: float) -> str:

@@ -95,7 +95,9 @@ class Diff(Model, frozen=True, kw_only=True):
 
     apiVersion: ApiVersion
     kind: Literal["Diff"]
-    from_: Annotated[str, Meta(description="The commit that it is compared with.")] = field(name="from")
+    from_: Annotated[
+        str, Meta(description="The commit that it is compared with; empty: nothing is committed yet.")
+    ] = field(name="from")
     fleet: Annotated[tuple[Change, ...], Meta(description="Of fleet.yaml.")] = ()
     inventory: Annotated[tuple[Members, ...], Meta(description="Of clusters/.")] = ()
     apps: Annotated[tuple[AppDiff, ...], Meta(description="Those for which anything is another.")] = ()
