@@ -186,10 +186,6 @@ BREAK: dict[str, Callable[[Path, Path], object]] = {
     "an empty release": lambda at, root: [
         path.write_bytes(b"") for path in (root / "overlays/mcp-tools/releases").rglob("*.yaml")
     ],
-    "half a file": lambda at, root: [
-        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-        for path in (root / "overlays/mcp-tools/releases").rglob("*.yaml")
-    ],
     "bytes": lambda at, root: (at / "kustomization.yaml").write_bytes(bytes(range(256))),
     "another kustomization": lambda at, root: (at / "kustomization.yaml").write_text(
         "apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\nresources: [https://a.example/b]\n"
