@@ -7,9 +7,9 @@ from posixpath import join
 from types import MappingProxyType
 from typing import Any, NamedTuple, TypeVar
 
-from canaryfleet import dangling, overlay
+from canaryfleet import __version__, dangling, overlay
 from canaryfleet.decode import decode
-from canaryfleet.errors import Finding, Place, Problems, problem
+from canaryfleet.errors import Finding, Place, Problems, one_line, problem
 from canaryfleet.files import Tree, resolve
 from canaryfleet.generated import load
 from canaryfleet.manifests import overlay_folder
@@ -325,19 +325,24 @@ def release(tree: Tree, app: str, name: str) -> Release:
     from msgspec import ValidationError, convert
 
     path = join(OVERLAYS, app, "releases", name, "release.yaml")
+    data = load(tree.read(path), path)
     try:
-        found = convert(load(tree.read(path), path), Release, strict=True)
+        found = convert(data, Release, strict=True)
     except ValidationError as error:
-        raise problem(
-            Place(path),
-            "CF163",
-            f"this is no release: {error}",
-            "restore it from Git: a release never changes",
-        ) from None
+        raise problem(Place(path), "CF163", f"this is no release: {error}", _readable(data)) from None
     if found.id != name or found.metadata.name != app:
         said = f"it says that it is {found.metadata.name} {found.id}"
         raise problem(Place(path), "CF163", said, "restore it from Git")
     return found
+
+
+def _readable(data: Any) -> str:
+    """What to do about a release that can't be read: one of a newer canaryfleet is as it should be."""
+    tools = data.get("tools") if isinstance(data, dict) else None
+    made = tools.get("canaryfleet") if isinstance(tools, dict) else None
+    if isinstance(made, str) and made != __version__:
+        return f"canaryfleet {one_line(made)} made it, and this is {__version__}: use the newer of the two"
+    return "restore it from Git: a release never changes"
 
 
 def release_names(tree: Tree, app: str) -> list[str]:
