@@ -85,7 +85,7 @@ def test_the_checksums_are_those_of_all_that_is_there() -> None:
 
 def test_the_changelog_knows_the_version() -> None:
     versions = [line for line in (build.ROOT / "CHANGELOG.md").read_text().splitlines() if line[:3] == "## "]
-    assert versions[0].startswith((f"## {build.version()} (", "## Unreleased"))
+    assert versions[0].startswith(f"## {build.version()} (")
 
 
 def test_the_release_is_of_a_commit() -> None:
