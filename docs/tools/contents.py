@@ -19,7 +19,7 @@ GROUPS = {
     ),
     "Operate": ("status", "bot", "service", "operations", "faults", "security"),
     "Look up": ("reference/spec", "reference/fleet", "reference/cluster", "reference/promotion",
-                "reference/commands", "presets", "codes", "reference/*"),
+                "reference/commands", "presets", "codes", "reference/*", "compatibility"),
     "Know why": ("statistics", "controller-behaviour", "architecture"),
     "Take part": ("extending", "*"),
 }  # fmt: skip
