@@ -9,17 +9,15 @@ BEGIN, END = "<!-- pages -->\n", "<!-- end -->\n"
 GROUPS = {
     "Begin": ("start", "concepts"),
     "How to": (
-        "how-to/from-deployment",
-        "how-to/from-flagger",
-        "how-to/ai-services",
-        "how-to/metrics",
-        "how-to/foresee",
-        "how-to/github",
-        "how-to/*",
+        "how-to/from-deployment", "how-to/from-flagger", "how-to/ai-services", "how-to/metrics", "how-to/foresee",
+        "how-to/pre-commit", "how-to/github", "how-to/argocd", "how-to/argocd-plugin", "how-to/in-cluster",
+        "how-to/pull-only", "how-to/air-gapped", "how-to/*",
     ),
     "Operate": ("status", "bot", "service", "operations", "faults", "security"),
-    "Look up": ("reference/spec", "reference/fleet", "reference/cluster", "reference/promotion",
-                "reference/commands", "presets", "codes", "reference/*", "compatibility"),
+    "Look up": (
+        "reference/spec", "reference/fleet", "reference/cluster", "reference/promotion", "reference/commands", "presets",
+        "codes", "compatibility", "reference/*",
+    ),
     "Know why": ("statistics", "controller-behaviour", "architecture"),
     "Take part": ("extending", "*"),
 }  # fmt: skip

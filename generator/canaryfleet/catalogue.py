@@ -165,7 +165,8 @@ def page() -> str:
 INTRODUCTION = """\
 # Ready metrics
 
-Made by `canaryfleet presets --page`. `canaryfleet presets show NAME --app APP` shows one with its queries.
+What a spec names as `preset`: `canaryfleet presets show NAME --app APP` prints one with its queries, and
+`canaryfleet presets --page` this page.
 
 A spec names one as `preset`, with thresholds of its own: those below are to begin with, and nothing applies them. Times are
 written as `200ms` or `2s`, shares as `1%`, whatever the unit of the series is. With `comparedTo: stable` a threshold is a
