@@ -155,11 +155,20 @@ def _type(schema: Schema, sections: dict[str, Section], used: set[str]) -> str:
     if "enum" in schema:
         return ", ".join(f"`{json.dumps(each).strip(chr(34))}`" for each in schema["enum"])
     if schema.get("type") == "array":
-        return "list of " + _type(schema.get("items") or {}, sections, used)
+        least = f", {schema['minItems']} at least" if schema.get("minItems") else ""
+        return f"list of {_type(schema.get('items') or {}, sections, used)}{least}"
     if schema.get("type") == "object":
-        values = schema.get("additionalProperties")
-        return "map of " + _type(values, sections, used) if isinstance(values, dict) else "object"
+        return _map(schema, sections, used)
     return _scalar(schema, used)
+
+
+def _map(schema: Schema, sections: dict[str, Section], used: set[str]) -> str:
+    values = schema.get("additionalProperties")
+    if not isinstance(values, dict):
+        return "object"
+    kind = PATTERNS.get(schema.get("propertyNames", {}).get("pattern"))
+    used.update([kind] if kind else [])
+    return f"map of {_type(values, sections, used)}{f', by {kind}' if kind else ''}"
 
 
 def _scalar(schema: Schema, used: set[str]) -> str:

@@ -3,7 +3,9 @@
 import re
 from pathlib import Path
 
+import blocks
 import commandline
+import contents
 import fields
 import made
 import pytest
@@ -60,3 +62,9 @@ def test_every_code_and_preset_has_its_place() -> None:
         assert f"\n### {code}\n" in of_codes.read_text()
     for name in presets.all_names():
         assert f"`{name}`" in of_presets.read_text()
+
+
+def test_every_page_is_in_the_list_once() -> None:
+    listed = [each.name for entries in contents.contents().values() for each in entries]
+    there = {str(page.relative_to(contents.DOCS).with_suffix("")) for page in blocks.pages(ROOT)[1:]}
+    assert sorted(listed) == sorted(there - {"index"})
