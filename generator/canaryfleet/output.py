@@ -1,6 +1,7 @@
 """What a person or a script reads: findings and tables, as text or JSON."""
 
 import json
+import re
 import sys
 from collections.abc import Container, Iterable, Sequence
 from typing import Any, TextIO
@@ -50,7 +51,15 @@ def print_model(value: Any) -> None:
 
     from canaryfleet.models.base import to_json
 
-    print(models.format(to_json(value), indent=2).decode())
+    print(json_text(models.format(to_json(value), indent=2)))
+
+
+_ODD = re.compile(r"[^\n -~]")
+
+
+def json_text(data: bytes) -> str:
+    """JSON as a terminal may show it: what is not printable is written by its number, which means the same."""
+    return _ODD.sub(lambda odd: odd[0] if odd[0].isprintable() else json.dumps(odd[0])[1:-1], data.decode())
 
 
 def table(rows: Sequence[Sequence[object]], head: Sequence[str], width: int | None = None) -> str:

@@ -2,7 +2,6 @@
 
 import os
 import re
-import sys
 
 from canaryfleet.commands import arguments
 from canaryfleet.errors import EXIT_FINDINGS, EXIT_OK, UsageError
@@ -47,7 +46,7 @@ def run(given: list[str]) -> int:
 
     loaded = explain.load(options.record, lambda: arguments.tree(options.root))
     if options.input:
-        sys.stdout.write(canonical(loaded.record).decode() + "\n")
+        print(output.json_text(canonical(loaded.record)))
         return EXIT_OK
     found = explain.explain(loaded)
     if options.output == "json":

@@ -24,16 +24,17 @@ def run(given: list[str]) -> int:
     )
     options = arguments.parse(parser, given)
     timeout = arguments.seconds(options.timeout, "--timeout")
-    from canaryfleet import overview, status
+    from canaryfleet import output, overview, status
 
     tree = arguments.tree(options.root)
     source = arguments.source(options.snapshot, tree.root)
     found = status.remember(tree, status.plan(tree, options.apps))
     outcome.show(found.findings, as_json=False)
-    data = overview.written(overview.read(found, tree, source, timeout), as_json=options.output == "json")
+    as_json = options.output == "json"
+    data = overview.written(overview.read(found, tree, source, timeout), as_json=as_json)
     if options.to:
         overview.write(options.to, data)
         print(f"{options.to} is written")
     else:
-        sys.stdout.write(data.decode())
+        sys.stdout.write(output.json_text(data) if as_json else data.decode())
     return outcome.code(found.findings)
