@@ -10,10 +10,12 @@ from typing import Any
 import pytest
 import yaml
 from driver import Repo
-from hostile import altered, as_json, ends, spoiled, tried
+from hostile import altered, as_json, data_of, ends, spoiled, tried
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from canaryfleet import actions
+from canaryfleet.errors import UsageError
 from canaryfleet.syntax import parse_stream
 
 NOW = "2026-11-16T10:00:00Z"
@@ -27,6 +29,8 @@ DONE: Any = {"release": "1.0.0-0123456789ab", "key": "0123456789abcdef"}
 READS = (
     ["lint"], ["render", "--check"], ["status"], ["plan"], ["build", "chat", "eu-1"], ["diff"], ["rbac"], ["forecast", "chat", "--runs", "2"],
     ["report", "html", "--output", "json"], ["prune", "--dry-run"], ["lint", "--output", "sarif"], ["__complete", "--", "status", ""],
+    ["review", "--runs", "1"], ["review", "--runs", "1", "--output", "markdown"], ["diff", "--output", "markdown"],
+    ["status", "--output", "json"], ["review", "--runs", "1", "--output", "json"],
 )  # fmt: skip
 WRITES = (["render"], ["point", "chat", "--wave", "rest", "--verified", "all"], ["hold", "chat", "--why", "x", "--by", "ann"],
           ["rollback", "chat", "--why", "x", "--by", "ann"], ["excuse", "chat", "eu-2", "--why", "x", "--by", "ann"])  # fmt: skip
@@ -215,3 +219,23 @@ def test_any_environment_of_the_plugin(place: Place, data: Any, action: str) -> 
     assert (result.code == 0) == bool(result.out)
     if result.code == 0 and action == "generate":
         assert {item["kind"] for item in parse_stream(result.out.encode(), "out")} >= {"Rollout"}
+
+
+# The event of a workflow
+
+EVENT: Any = {"pull_request": {"number": 7, "base": {"ref": "main", "sha": "0" * 40, "repo": {"full_name": "acme/fleet"}},
+                               "head": {"ref": "x", "sha": "1" * 40, "repo": None}, "title": "x", "body": None}}  # fmt: skip
+
+
+@tried(60)
+@given(written=data_of(EVENT))
+def test_any_event_of_a_workflow(tmp_path_factory: pytest.TempPathFactory, written: bytes) -> None:
+    file = tmp_path_factory.getbasetemp() / "event.json"
+    file.write_bytes(written)
+    try:
+        found = actions.step(
+            {"GITHUB_ACTIONS": "true", "GITHUB_REPOSITORY": "acme/fleet", "GITHUB_EVENT_PATH": str(file)}
+        )
+    except UsageError:
+        return
+    assert found.pull is None or found.pull.fork or b"acme/fleet" in written
