@@ -11,6 +11,7 @@ import pytest
 from driver import GIT_IDENTITY, Result, run
 
 import canaryfleet
+from canaryfleet.schema import FILES
 
 PIN = "sha256:" + "ab" * 32
 IMAGE = f"ghcr.io/acme/search:1.4.0@{PIN}"
@@ -134,6 +135,8 @@ def test_an_empty_folder_becomes_a_repository_that_can_be_rendered_and_pointed(t
     folder = tmp_path / "My Fleet"
     found = init(folder, "search", "--image", IMAGE, "--cluster", "eu-1:region=eu", "--cluster", "us-1")
     assert (found.code, found.err) == (0, "")
+    assert found.out.count("schemas/") == 1
+    assert f"\nschemas/ ({len(FILES)} files, for editors and programs)\n" in found.out
     assert (folder / "specs/search/canary.yaml").read_text() == SPEC
     assert len(SPEC.splitlines()) < 15
     assert (folder / "fleet.yaml").read_text().splitlines()[-2:] == [

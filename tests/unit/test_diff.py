@@ -369,7 +369,7 @@ def test_before_anything_is_committed_everything_is_new(made: Repo, run: Run) ->
 
 
 def test_what_was_committed_before_there_was_a_fleet_is_nothing(made: Repo, run: Run) -> None:
-    now = made.commit()
+    now = made.git("rev-parse", "HEAD")
     empty = made.git("commit-tree", "-m", "x", made.git("hash-object", "-w", "-t", "tree", "/dev/null"))
     found = data(run, "--from", empty)
     assert "fleet" not in found

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from canaryfleet.commands import arguments, outcome, questions
 from canaryfleet.errors import ERROR, EXIT_OK, Finding, UsageError
+from canaryfleet.phrases import count
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
@@ -20,6 +21,7 @@ _CLUSTER = re.compile(r"(?P<name>[a-z0-9](?:[a-z0-9.-]{0,61}[a-z0-9])?)(?::(?P<l
 _APP = re.compile(r"[a-z]([a-z0-9-]{0,38}[a-z0-9])?")
 _NAMESPACE = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 _LARGEST = 4 << 20  # bytes of manifests
+SCHEMAS = "schemas/"
 
 
 def parser() -> "ArgumentParser":
@@ -273,8 +275,12 @@ def _tell(app: str | None, written: Sequence[str], left: Sequence[Finding], *, a
     if as_json:
         _print_json(app, written, left)
         return
+    schemas = sum(path.startswith(SCHEMAS) for path in written)
     for path in written:
-        print(path)
+        if not path.startswith(SCHEMAS):
+            print(path)
+    if schemas:
+        print(f"{SCHEMAS} ({count(schemas, 'file')}, for editors and programs)")
     outcome.show(left, as_json=False)
     steps = ["pin"] * any(item.code == "CF117" and item.severity == ERROR for item in left) + [
         "lint",
@@ -285,7 +291,7 @@ def _tell(app: str | None, written: Sequence[str], left: Sequence[Finding], *, a
         if app
         else "canaryfleet init APP --image IMAGE"
     )
-    print(f"{len(written)} {'file' if len(written) == 1 else 'files'} written. Next: {then}")
+    print(f"{count(len(written), 'file')} written. Next: {then}")
 
 
 def _print_json(app: str | None, written: Sequence[str], left: Sequence[Finding]) -> None:
