@@ -103,9 +103,9 @@ class Kube:
         """Merge-patch an object, or its status, without kubectl."""
         send_json("PATCH", self.server + path, self.token, patch, "application/merge-patch+json")
 
-    def apply_at(self, path: str, manifest: Object) -> None:
+    def apply_at(self, path: str, manifest: Object, manager: str = FIELD_MANAGER) -> None:
         """Server-side apply one object without kubectl, where milliseconds matter."""
-        url = f"{self.server}{path}?fieldManager={FIELD_MANAGER}&force=true&fieldValidation=Strict"
+        url = f"{self.server}{path}?fieldManager={manager}&force=true&fieldValidation=Strict"
         send_json("PATCH", url, self.token, manifest, "application/apply-patch+yaml")
 
     def delete_at(self, path: str) -> None:
