@@ -85,7 +85,7 @@ def test_any_words(repo: Repo, line: list[str]) -> None:
     ends(*line, *root)
     assert sorted(path.name for path in around.iterdir()) == ["fleet", "here"]
     written = sorted(path.name for path in (around / "here").iterdir())
-    asked = {word for option, word in itertools.pairwise(line) if option in ("--record", "--to")}
+    asked = {word for option, word in itertools.pairwise(line) if option in ("--record", "--sarif", "--to")}
     assert set(written) <= {word.partition("/")[0] for word in asked} | asked, written
     for name in written:  # a file that the words have named
         path = around / "here" / name
