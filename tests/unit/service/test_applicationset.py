@@ -1,5 +1,6 @@
 """What Argo CD is told for its ApplicationSets: every app on every cluster of one commit, or an error."""
 
+import contextlib
 import itertools
 import json
 import os
@@ -341,12 +342,17 @@ def test_half_a_body_is_no_question(server: Server) -> None:
         assert int(raw.recv(100).split()[1]) == 408
 
 
-def started(clone: Path, *words: str, token: str = TOKEN) -> subprocess.Popen[str]:
+@contextlib.contextmanager
+def started(clone: Path, *words: str, token: str = TOKEN) -> Iterator[subprocess.Popen[str]]:
     command = [sys.executable, "-m", "canaryfleet", "serve", "--root", str(clone), *words]
     environment = os.environ | {
         "PYTHONPATH": str(ROOT / "generator"), "CANARYFLEET_APPLICATIONSET_TOKEN": token,
     }  # fmt: skip
-    return subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
+    with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 def test_the_command_answers_until_it_is_ended(clone: Path) -> None:
