@@ -94,7 +94,7 @@ $(VENV)/.made-page: $(VENV)/.made requirements/page.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements/page.txt
 	@touch $@
 
-# All build on first use, about 20 minutes on two cores, and end what they started when they are interrupted.
+# All build on first use, about 25 minutes on two cores, and end what they started when they are interrupted.
 # `make e2e E2E=test_traffic.py` runs some of the tests.
 e2e: $(VENV)/.made-e2e
 	cd tests/e2e && ../../$(BIN)/python -m rig test -n $(E2E_JOBS) --dist worksteal $(E2E)
