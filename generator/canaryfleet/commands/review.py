@@ -36,9 +36,7 @@ def run(given: list[str]) -> int:
 
     if options.limit is not None and options.limit < LEAST:
         raise UsageError(f"--limit: at least {LEAST} characters, which hold what each check says")
-    from canaryfleet.actions import step
-
-    at = step() if options.output == "github" else None
+    at = _step() if options.output == "github" else None
     if at is None and (options.comment or options.commit):
         raise UsageError("--comment and --commit need --output github")
     tree = arguments.tree(options.root)
@@ -48,6 +46,12 @@ def run(given: list[str]) -> int:
         if at is not None:
             _tell_trouble(at, problems)
         raise
+
+
+def _step() -> "Step":
+    from canaryfleet.actions import step
+
+    return step()
 
 
 def _parser() -> "ArgumentParser":
