@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from canaryfleet import markdown
 from canaryfleet.errors import one_line
+from canaryfleet.phrases import count
 
 Block = tuple[str, tuple[str, ...]]
 """A sentence (none: empty), and the lines that belong to it."""
@@ -53,7 +54,7 @@ def fit(parts: Sequence[str], room: int, rest: str) -> list[str]:
 
 
 def _missing(more: int, rest: str) -> str:
-    said = f", and {more} more sections" if more else ""
+    said = f", and {count(more, 'more section')}" if more else ""
     return f"*The rest of this{said}: {rest}.*"
 
 

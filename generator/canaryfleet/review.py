@@ -12,6 +12,7 @@ from canaryfleet import excerpt, markdown
 from canaryfleet.errors import ERROR, Finding
 from canaryfleet.excerpt import Section
 from canaryfleet.models.review import State
+from canaryfleet.phrases import count
 
 COMMENT = 58_000
 """Characters of the 65,536 that GitHub takes of a comment."""
@@ -62,11 +63,7 @@ def of_findings(name: str, findings: Sequence[Finding], fine: str) -> Check:
     """The check that these findings are of. `fine`: what is said if there are none."""
     errors = sum(item.severity == ERROR for item in findings)
     warnings = len(findings) - errors
-    counts = [
-        f"{count} {word}{'s' * (count != 1)}"
-        for count, word in ((errors, "error"), (warnings, "warning"))
-        if count
-    ]
+    counts = [count(number, word) for number, word in ((errors, "error"), (warnings, "warning")) if number]
     state: State = "failed" if errors else "warned" if warnings else "passed"
     return Check(name, state, ", ".join(counts) or fine, findings, said(findings))
 
@@ -164,5 +161,5 @@ def _compared(about: About) -> str:
 
 def counted(checks: Iterable[Check]) -> Iterator[str]:
     """How many checks are in which state, for a log."""
-    for state, count in sorted(Counter(item.state for item in checks).items()):
-        yield f"{count} {NAMES.get(state, state)}"
+    for state, number in sorted(Counter(item.state for item in checks).items()):
+        yield f"{number} {NAMES.get(state, state)}"
