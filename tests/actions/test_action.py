@@ -54,6 +54,7 @@ def test_of_a_fork_the_summary_has_it_all(workshop: Workshop, forge: FakeForge) 
     assert "code of the fork ran" not in ran.log
     assert forge.ground.comments(1) == []
     assert "may only read" in ran.summary
+    assert ran.summary.count("## canaryfleet: ") == 1
     assert len(ran.summary.encode()) <= 1 << 20
     assert ran.summary.count("```") % 2 == 0
     assert "V1999" in (workshop.kept / "review.md").read_text()

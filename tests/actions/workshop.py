@@ -59,8 +59,8 @@ class Ran:
 
     @property
     def summary(self) -> str:
-        """What the steps have added to the page of the run."""
-        return "".join(entry["content"] for entry in self.commands("summary"))
+        """What the steps have added to the page of the run; act says it of a step of an Action, and of the Action again."""
+        return "".join(dict.fromkeys(entry["content"] for entry in self.commands("summary")))
 
     @property
     def outputs(self) -> str:
