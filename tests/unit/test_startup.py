@@ -81,7 +81,7 @@ def test_the_plugin_imports_no_more_than_build() -> None:
 def test_lint_imports_no_more_than_a_clean_repository_needs() -> None:
     modules = imported("lint", "embeddings")
     assert foreign(modules) <= {"msgspec", "yaml", "typing_extensions", "cython_runtime"}
-    assert not {"annotations", "check", "kustomize", "sarif", "schema"} & ours(modules)
+    assert not {"annotations", "check", "kustomize", "sarif", "schema", "staged"} & ours(modules)
 
 
 def test_status_imports_neither_renderer_nor_sources_that_it_does_not_ask() -> None:
