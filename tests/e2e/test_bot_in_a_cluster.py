@@ -40,7 +40,7 @@ QUICK = {"interval": "2s", "window": "8s", "count": 3, "minimumSamples": 20, "me
 SPEC = {"exposure__steps": [{"weight": "50%", "for": "2s"}], "analysis": QUICK, "workload__replicas": 1}
 SEED = 20261122  # of what is left to chance; how far a run has come by then no seed says
 LIMIT = 90.0
-PATIENCE = 300.0
+PATIENCE = 600.0
 LOOK = 0.2
 OFTEN = "2s"
 
