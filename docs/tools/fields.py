@@ -197,7 +197,8 @@ def _default(schema: Schema) -> str:
 
 def _meaning(schema: Schema) -> str:
     examples = [_yaml(each) for each in schema.get("examples", ())]
-    return schema.get("description", "") + (f" *Such as* {', '.join(examples)}" if examples else "")
+    said = str(schema.get("description", ""))
+    return said + (f" *Such as* {', '.join(examples)}" if examples else "")
 
 
 def _yaml(value: Any) -> str:
