@@ -91,7 +91,11 @@ REASONS: dict[str, Reason] = {
     "Stale": Reason("Unknown", "it was seen too long ago", "see why nothing newer arrives"),
     "TooLarge": Reason("Unknown", "an answer is larger than the limit", READ),
     "Unsigned": Reason("Unknown", "the snapshot has no valid signature", "see who pushed it"),
-    "Misconfigured": Reason("Unknown", "nothing says how to reach it", "write `access` into its file"),
+    "Misconfigured": Reason(
+        "Unknown",
+        "nothing says how to reach it, or what says so leads nowhere",
+        "write `access` into its file, and its context into the kubeconfig",
+    ),
     "ServerError": Reason("Unknown", "the cluster answered with an error", READ),
     # Unknown: not usable
     "Lost": Reason("Unknown", "an answer is missing", READ),
