@@ -120,7 +120,7 @@ CALLS: dict[str, Callable[[Any, str], Any]] = {
 }
 
 
-@tried(25)
+@tried(12)
 @given(data=st.data(), call=st.sampled_from(sorted(CALLS)))
 def test_a_forge_that_says_anything(
     server: FakeForge, ground: Ground, data: st.DataObject, call: str
@@ -203,7 +203,7 @@ def asks(registry: FakeRegistry, folder: Path, config: bytes, image: str = "acme
     return quick(lambda: found.pinned(f"{registry.host}/{image}"), PASSWORD, IDENTITY)
 
 
-@tried(25)
+@tried(12)
 @given(data=st.data())
 def test_a_registry_that_says_anything(
     registry: FakeRegistry, tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
@@ -223,7 +223,7 @@ def test_a_registry_that_says_anything(
         assert "@sha256:" in found
 
 
-@tried(40)
+@tried(15)
 @given(config=data_of(LOGINS))
 @example(config=b'{"auths": {"HOST": {"identitytoken": "\\ud800"}}}')
 @example(config=b'{"auths": {"HOST": {"auth": "\\ud800"}}}')
@@ -252,7 +252,7 @@ def test_any_credential_helper(
     quick(lambda: found.pinned(f"{registry.host}/acme/app:1"), PASSWORD, IDENTITY)
 
 
-@tried(60)
+@tried(10)
 @given(data=st.data())
 def test_any_image(
     registry: FakeRegistry, tmp_path_factory: pytest.TempPathFactory, data: st.DataObject

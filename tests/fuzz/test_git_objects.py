@@ -186,7 +186,7 @@ LANDED = landing.line(
 MESSAGE = f"Advance\n\n{VERDICT}\n{GROUP}\n{LANDED}\n".encode()
 
 
-@tried(150)
+@tried(80)
 @given(message=spoiled(MESSAGE), more=st.sampled_from(TEXTS))
 def test_any_message_is_read_or_passed_over(message: bytes, more: str) -> None:
     text = message.decode(errors="replace") + more
@@ -197,7 +197,7 @@ def test_any_message_is_read_or_passed_over(message: bytes, more: str) -> None:
     assert found is None or landing.read(landing.line(found)) == found
 
 
-@tried(2)
+@tried(1)
 @given(messages=st.lists(spoiled(MESSAGE), min_size=20, max_size=20))
 def test_what_changes_more_than_the_bot_writes_proves_nothing(
     story: Story, tmp_path_factory: pytest.TempPathFactory, messages: list[bytes]

@@ -42,7 +42,7 @@ def manifests(draw: st.DrawFn) -> bytes:
 
 
 @pytest.mark.parametrize("option", ["--from-flagger", "--from-deployment"])
-@tried(15)
+@tried(7)
 @given(data=st.data())
 def test_any_manifests(tmp_path_factory: pytest.TempPathFactory, option: str, data: st.DataObject) -> None:
     folder = tmp_path_factory.mktemp("init")

@@ -87,7 +87,7 @@ def see(api: FakeApi, folder: Path, data: bytes) -> str:
     return said
 
 
-@tried(25)
+@tried(15)
 @given(data=st.data())
 def test_any_kubeconfig(api: FakeApi, tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
     """Of servers that are no address of ours nothing is asked: it would leave the machine."""
@@ -108,7 +108,7 @@ WAY = Way(name="eu", server=__import__("urllib.parse").parse.urlsplit("https://x
 PLUGIN = Plugin(argv=("x",), environment=(), version=CREDENTIAL["apiVersion"], info="", hint="")
 
 
-@tried(120)
+@tried(60)
 @given(printed=data_of(CREDENTIAL))
 def test_any_credential(printed: bytes) -> None:
     try:
@@ -147,7 +147,7 @@ STATUS: Any = {
 }  # fmt: skip
 
 
-@tried(30)
+@tried(15)
 @given(data=st.data(), code=st.sampled_from([200, 200, 301, 401, 403, 404, 409, 500, 503]))
 def test_any_answer_of_an_api_server(
     api: FakeApi, tmp_path_factory: pytest.TempPathFactory, data: st.DataObject, code: int

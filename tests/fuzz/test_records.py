@@ -31,7 +31,7 @@ def plain(seed: int) -> Any:
     return json.loads(record.canonical(record.decode(found.data, found.hash)))
 
 
-@tried(60)
+@tried(30)
 @given(data=st.data(), seed=st.integers(0, 5), more=st.sampled_from([[], ["--output", "json"], ["--input"]]))
 def test_any_record(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject, seed: int, more: list[str]
@@ -46,14 +46,14 @@ def explained(folder: Path, written: bytes, more: list[str]) -> None:
     ends("explain", str(folder / "record.json"), *more, "--root", str(folder), codes=(0, 1))
 
 
-@tried(30)
+@tried(15)
 @given(data=st.data())
 def test_any_text_of_a_pull_request(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
     body = f"# Advance\n\nwords\n\n{record.hidden(packed(1))}\n".encode()
     explained(tmp_path_factory.getbasetemp(), data.draw(spoiled(body)), [])
 
 
-@tried(60)
+@tried(30)
 @given(data=st.data())
 def test_any_packed_bytes(data: st.DataObject) -> None:
     """Also with a hash that is right: it says that a record is whole, and not whose it is."""

@@ -84,7 +84,7 @@ def replies(port: int, request: bytes) -> list[bytes]:
     return re.split(rb"HTTP/1\.[01] (?=[0-9]{3} )", came)[1:]
 
 
-@tried(60)
+@tried(40)
 @given(request=requests())
 def test_any_bytes_get_an_answer_or_none(server: Server, request: bytes) -> None:
     for reply in replies(server.server_port, request):
@@ -102,7 +102,7 @@ def test_any_bytes_get_an_answer_or_none(server: Server, request: bytes) -> None
     connection.close()
 
 
-@tried(100)
+@tried(60)
 @given(body=data_of(BODY) | st.binary(max_size=40))
 def test_any_body_is_a_question_or_is_refused(body: bytes) -> None:
     try:

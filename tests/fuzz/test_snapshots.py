@@ -42,7 +42,7 @@ def snapshot() -> Any:
 
 
 @pytest.mark.parametrize("command", [["status"], ["status", "--output", "json"], ["report", "html", "--output", "json"], ["report", "html"]], ids=" ".join)  # fmt: skip
-@tried(15)
+@tried(6)
 @given(data=st.data())
 def test_any_snapshot_file(repo: Repo, command: list[str], data: st.DataObject) -> None:
     written = data.draw(data_of(snapshot()))
@@ -96,7 +96,7 @@ PUSHED: Any = {
 }  # fmt: skip
 
 
-@tried(120)
+@tried(60)
 @given(data=st.data())
 @example(data=None)
 def test_anything_that_is_signed(data: Any) -> None:
@@ -123,7 +123,7 @@ def key(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
     return made.file, made.public
 
 
-@tried(12)
+@tried(6)
 @given(data=st.data())
 def test_no_other_signature_is_one(
     key: tuple[str, str], tmp_path_factory: pytest.TempPathFactory, data: st.DataObject

@@ -143,7 +143,7 @@ def test_what_is_verified_is_proven(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", GOOD)
-@tried(30)
+@tried(15)
 @given(data=st.data())
 def test_altered_answers_are_verified_only_if_they_prove_it(name: str, data: st.DataObject) -> None:
     base = GOOD[name]
@@ -155,7 +155,7 @@ def test_altered_answers_are_verified_only_if_they_prove_it(name: str, data: st.
 
 @pytest.mark.parametrize("forged", [True, False])
 @pytest.mark.parametrize("name", GOOD)
-@tried(20)
+@tried(10)
 @given(data=st.data())
 def test_nothing_measured_is_never_verified(name: str, forged: bool, data: st.DataObject) -> None:
     base = GOOD[name]
@@ -165,7 +165,7 @@ def test_nothing_measured_is_never_verified(name: str, forged: bool, data: st.Da
 
 
 @pytest.mark.parametrize("name", GOOD)
-@tried(30)
+@tried(15)
 @given(data=st.data())
 def test_measurements_of_something_else_verify_nothing(name: str, data: st.DataObject) -> None:
     """Runs of other steps, roles, releases, pods and clusters, and results under other names, in each other's place."""
@@ -188,7 +188,7 @@ def test_measurements_of_something_else_verify_nothing(name: str, data: st.DataO
 
 
 @pytest.mark.parametrize("name", UNPROVEN)
-@tried(4)
+@tried(2)
 @given(data=st.data())
 def test_what_was_not_good_enough_does_not_become_so(name: str, data: st.DataObject) -> None:
     base = recording(name)

@@ -115,7 +115,7 @@ def tried_on(place: Place, command: list[str], *, writes: bool) -> None:
         json.loads(result.out)
 
 
-@tried(60)
+@tried(25)
 @given(data=st.data(), command=st.sampled_from(READS))
 def test_files_that_anybody_wrote_are_read(place: Place, data: st.DataObject, command: list[str]) -> None:
     path = data.draw(st.sampled_from(place.kinds()))
@@ -129,7 +129,7 @@ def test_files_that_anybody_wrote_are_read(place: Place, data: st.DataObject, co
 
 
 @pytest.mark.parametrize("command", WRITES, ids=lambda command: command[0])
-@tried(6)
+@tried(2)
 @given(data=st.data())
 def test_files_that_anybody_wrote_lead_nowhere_else(
     place: Place, command: list[str], data: st.DataObject
@@ -187,7 +187,7 @@ ENVIRONMENT = {
 }  # fmt: skip
 
 
-@tried(60)
+@tried(25)
 @given(data=st.data(), action=st.sampled_from(["generate", "generate", "parameters", "plugin"]))
 @example(data=None, action="generate")
 def test_any_environment_of_the_plugin(place: Place, data: Any, action: str) -> None:
@@ -227,7 +227,7 @@ EVENT: Any = {"pull_request": {"number": 7, "base": {"ref": "main", "sha": "0" *
                                "head": {"ref": "x", "sha": "1" * 40, "repo": None}, "title": "x", "body": None}}  # fmt: skip
 
 
-@tried(60)
+@tried(25)
 @given(written=data_of(EVENT))
 def test_any_event_of_a_workflow(tmp_path_factory: pytest.TempPathFactory, written: bytes) -> None:
     file = tmp_path_factory.getbasetemp() / "event.json"

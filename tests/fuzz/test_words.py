@@ -38,7 +38,8 @@ def options() -> dict[str, list[str]]:
 
 
 OPTIONS = options()
-LEFT_OUT = {"--root", "--watch", "--help", "-h", "--listen", "--lease"}
+LEFT_OUT = {"--root", "--watch", "--help", "-h", "--listen", "--lease", "--clone"}
+WRITTEN = ("--record", "--to", "--sarif")  # with the file that they name
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +71,7 @@ def test_the_options_of_commands_are_known() -> None:
     assert sum(map(len, OPTIONS.values())) > 100
 
 
-@tried(40)
+@tried(30)
 @given(line=lines())
 @example(["point", "chat", "--wave", "../.."])
 @example(["init", "../../x", "--image", "x"])
@@ -85,7 +86,7 @@ def test_any_words(repo: Repo, line: list[str]) -> None:
     ends(*line, *root)
     assert sorted(path.name for path in around.iterdir()) == ["fleet", "here"]
     written = sorted(path.name for path in (around / "here").iterdir())
-    asked = {word for option, word in itertools.pairwise(line) if option in ("--record", "--sarif", "--to")}
+    asked = {word for option, word in itertools.pairwise(line) if option in WRITTEN}
     assert set(written) <= {word.partition("/")[0] for word in asked} | asked, written
     for name in written:  # a file that the words have named
         path = around / "here" / name
