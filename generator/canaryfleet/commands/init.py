@@ -275,12 +275,10 @@ def _tell(app: str | None, written: Sequence[str], left: Sequence[Finding], *, a
     if as_json:
         _print_json(app, written, left)
         return
-    schemas = sum(path.startswith(SCHEMAS) for path in written)
-    for path in written:
-        if not path.startswith(SCHEMAS):
-            print(path)
-    if schemas:
-        print(f"{SCHEMAS} ({count(schemas, 'file')}, for editors and programs)")
+    schemas = count(sum(path.startswith(SCHEMAS) for path in written), "file")
+    together = f"{SCHEMAS} ({schemas}, for editors and programs)"
+    for line in dict.fromkeys(together if path.startswith(SCHEMAS) else path for path in written):
+        print(line)
     outcome.show(left, as_json=False)
     steps = ["pin"] * any(item.code == "CF117" and item.severity == ERROR for item in left) + [
         "lint",
