@@ -117,7 +117,7 @@ def test_a_default_branch_with_any_names_is_read(story: Story, tmp_path: Path, f
         said(problems)
     for wanted in (applicationset.Wanted(), applicationset.Wanted(app=frozenset({"chat"}))):
         try:
-            applicationset.sets(str(other.people), at, wanted)
+            applicationset.chosen(applicationset.sets(str(other.people), at), wanted)
         except Problems as problems:
             said(problems)
 
