@@ -1,8 +1,6 @@
 """`canaryfleet build`."""
 
-import sys
-
-from canaryfleet.commands import arguments
+from canaryfleet.commands import arguments, outcome
 from canaryfleet.errors import EXIT_OK
 
 
@@ -13,7 +11,7 @@ def run(given: list[str]) -> int:
     from canaryfleet.manifests import Builder, overlay_folder
 
     tree = arguments.tree(root)
-    sys.stdout.write(emit_all(Builder(tree.read).build(overlay_folder(app, cluster))))
+    outcome.give(emit_all(Builder(tree.read).build(overlay_folder(app, cluster))))
     return EXIT_OK
 
 

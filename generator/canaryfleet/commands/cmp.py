@@ -4,7 +4,7 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from canaryfleet.commands import arguments
+from canaryfleet.commands import arguments, outcome
 from canaryfleet.errors import EXIT_FINDINGS, EXIT_OK, Place, Problems, UsageError, problem
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ def run(given: list[str]) -> int:
             raise problem(
                 Place("."), "CF192", "there is nothing to give to Argo CD, which would prune everything"
             )
-        _give(text.encode())
+        outcome.give(text)
     except Problems as problems:
         print("; ".join(map(str, problems.findings)), file=sys.stderr)
         return EXIT_FINDINGS
@@ -33,17 +33,6 @@ def run(given: list[str]) -> int:
         sys.stdout = None
         return EXIT_FINDINGS
     return EXIT_OK
-
-
-def _give(data: bytes) -> None:
-    """Print all of it, or raise.
-
-    Python itself forgets the rest of a write that was cut short (the reader has gone, the container was frozen) where
-    PYTHONUNBUFFERED is set, as it is in many images: half of the objects, and exit 0.
-    """
-    while data:
-        data = data[sys.stdout.buffer.write(data) :]
-    sys.stdout.flush()
 
 
 def _explain(given: list[str]) -> None:
