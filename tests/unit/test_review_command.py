@@ -447,12 +447,15 @@ def test_where_secrets_are_it_is_not_run(run: Run, step: Step) -> None:
 
 def test_text_of_others_is_no_command_of_the_runner(made: Repo, run: Run, step: Step) -> None:
     """A runner of GitHub looks for `##[` anywhere in a line, and at the beginning for `::`."""
-    made.data["overrides"][0]["clusters"] = ["##[set-output name=result]passed"]
+    made.data["waves"] += [
+        {"name": f"w{number}", "clusters": ["##[set-output name=result]passed"]} for number in range(15)
+    ]  # more than are annotations
     made.write()
     made.commit()
     step.event()
     err: list[str] = []
     said = run(*GITHUB, code=1, err=err)
+    assert "[set-output name=result]passed" in err[0]
     for line in [*said.splitlines(), *err[0].splitlines()]:
         assert line.startswith(("::error ", "::warning ")) or (
             "##[" not in line and not line.startswith("::")
