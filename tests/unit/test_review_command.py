@@ -525,12 +525,13 @@ def test_where_it_may_not_commit_it_judges_what_is_there(
         shutil.rmtree(pushed)
     step.event(made.git("rev-parse", IDEA))
     if why == "bot":
+        made.git("--git-dir", str(pushed), "branch", "canaryfleet/chat/k1", IDEA)
         path = step.folder / "event.json"
         path.write_text(path.read_text().replace(f'"ref": "{IDEA}"', '"ref": "canaryfleet/chat/k1"'))
-    before = None if why == "refused" else tip(made, pushed)
+    before = "" if why == "refused" else made.git("--git-dir", str(pushed), "for-each-ref")
     run(*COMMIT, code=1)
     assert step.outputs["result"] == "failed"
     assert "| render | **failed**" in step.summary
     assert "| forge | **warned**" in step.summary
-    assert before is None or tip(made, pushed) == before
+    assert not before or made.git("--git-dir", str(pushed), "for-each-ref") == before
     assert made.git("status", "--porcelain") == ""
