@@ -88,6 +88,7 @@ def test_what_a_page_leaves_running_is_ended(tmp_path: Path) -> None:
     [
         ("a\n", "a\n", True),
         ("a\n", "ab\n", False),
+        ("a\n", "a\nb\n", False),
         ("a…\n", "ab\n", True),
         ("…b\n", "a\nb\n", False),
         ("…\nb\n", "a\na\nb\n", True),
