@@ -73,7 +73,7 @@ def test_another_output_than_the_page_shows(tmp_path: Path) -> None:
 
 
 def test_what_a_page_leaves_running_is_ended(tmp_path: Path) -> None:
-    page = "```sh\n(sleep 60; touch late) &\necho $! > pid\n```\n"
+    page = "```sh\n(sleep 600; touch late) &\necho $! > pid\n```\n"
     assert tried(page, tmp_path) == ""
     try:
         left = os.pidfd_open(int((tmp_path / "home" / "pid").read_text()))

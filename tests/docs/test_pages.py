@@ -78,28 +78,13 @@ def run(page: str, steps: list[blocks.Step], folder: Path) -> str:
         (part / name).write_text(script(step))
     at, now = folder / "at", folder / "now"
     variables = {"BLOCKS": str(parts), "PAGE": name, "AT": str(at), "NOW": str(now)}
-    shell = subprocess.Popen(
-        ["bash", "-c", SESSION],
-        cwd=home,
-        env=environment(home) | variables,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
-    try:
-        # What still runs in the background has its output in a file, and keeps nobody waiting.
-        said, code = shell.communicate(timeout=TIMEOUT)[0], shell.returncode
-    except subprocess.TimeoutExpired:
-        said, code = f"it took more than {TIMEOUT} s\n", -1
-    finally:
-        end(shell)
+    said = folder / "said"
+    code = session(home, environment(home) | variables, said)
     for number, step in enumerate(steps):
         printed = parts / f"{number:03}" / "printed"
         if code and printed.parent == Path(now.read_text()):
             line = int(at.read_text().strip() or step.line)
-            return failure(page, line, step, printed.read_text() + said, f"exit {code}")
+            return failure(page, line, step, printed.read_text() + said.read_text(), f"exit {code}")
         if step.prints is not None and not blocks.same(step.prints, printed.read_text()):
             return failure(
                 page, step.line, step, printed.read_text(), f"the page shows:\n{step.prints}and not"
@@ -107,11 +92,32 @@ def run(page: str, steps: list[blocks.Step], folder: Path) -> str:
     return ""
 
 
-def end(shell: subprocess.Popen[str]) -> None:
+def session(home: Path, variables: dict[str, str], said: Path) -> int:
+    """Run bash until it ends, and end what it left running; what it says itself is in `said`."""
+    with said.open("w") as output:  # no pipe: what runs on in the background would keep it open
+        shell = subprocess.Popen(
+            ["bash", "-c", SESSION],
+            cwd=home,
+            env=variables,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+        )
+    try:
+        return shell.wait(TIMEOUT)
+    except subprocess.TimeoutExpired:
+        said.write_text(f"it took more than {TIMEOUT} s\n")
+        return -1
+    finally:
+        end(shell)
+
+
+def end(shell: subprocess.Popen[bytes]) -> None:
     """End what a page began and left running."""
     with contextlib.suppress(ProcessLookupError):
         os.killpg(shell.pid, signal.SIGKILL)
-    shell.communicate()
+    shell.wait()
 
 
 def failure(page: str, line: int, step: blocks.Step, printed: str, wrong: str) -> str:
