@@ -52,21 +52,20 @@ def test_every_reason_of_a_decision_stands_in_the_page_once() -> None:
     assert all(len(row) == 5 and row[2].strip() and row[3].strip() for row in rows)
 
 
+def rules() -> list[dict[str, str]]:
+    """The alerts that are shipped."""
+    return [rule for group in yaml.safe_load(RULES.read_text())["groups"] for rule in group["rules"]]
+
+
 def test_every_alert_stands_in_the_page() -> None:
-    alerts = [
-        rule["alert"] for group in yaml.safe_load(RULES.read_text())["groups"] for rule in group["rules"]
-    ]
-    assert sorted(re.findall(r"^\| `(\w+)` \|", section("Watch it"), re.MULTILINE)) == sorted(alerts)
+    shown = re.findall(r"^\| `(\w+)` \|", section("Watch it"), re.MULTILINE)
+    assert sorted(shown) == sorted(rule["alert"] for rule in rules())
 
 
 def test_alerts_ask_for_figures_that_there_are() -> None:
-    asked = set(re.findall(r"canaryfleet_\w+", "".join(_expressions())))
+    asked = set(re.findall(r"canaryfleet_\w+", "".join(rule["expr"] for rule in rules())))
     assert asked
     assert asked <= {figure.name for figure in vars(Figures()).values()}
-
-
-def _expressions() -> list[str]:
-    return [rule["expr"] for group in yaml.safe_load(RULES.read_text())["groups"] for rule in group["rules"]]
 
 
 # What the bot shows, minute by minute, and which alert there is of it when.
@@ -96,29 +95,20 @@ SEEN = [
 
 @pytest.mark.skipif(not shutil.which("promtool"), reason="promtool (of Prometheus) is not installed")
 def test_alerts_come_and_go(tmp_path: Path) -> None:
-    expected = [
-        {"alertname": name, "eval_time": f"{minute}m", "exp_alerts": [{}] if fires else []}
+    assert {name for name, *_ in SEEN} <= {rule["alert"] for rule in rules()}
+    asked = [
+        {
+            "expr": f'count(ALERTS{{alertname="{name}",alertstate="firing"}})',
+            "eval_time": f"{minute}m",
+            "exp_samples": [{"value": 1}] if fires else [],
+        }
         for name, minute, fires in SEEN
     ]
-    tests = [
-        {"interval": "1m", "input_series": [{"series": name, "values": values} for name, values in SERIES]}
-    ]
-    known = {
-        rule["alert"]: rule
-        for group in yaml.safe_load(RULES.read_text())["groups"]
-        for rule in group["rules"]
-    }
-    assert {name for name, *_ in SEEN} <= known.keys()
-    tests[0]["promql_expr_test"] = [
-        {
-            "expr": f'count(ALERTS{{alertname="{case["alertname"]}",alertstate="firing"}})',
-            "eval_time": case["eval_time"],
-            "exp_samples": [{"value": 1}] if case["exp_alerts"] else [],
-        }
-        for case in expected
-    ]
+    series = [{"series": name, "values": values} for name, values in SERIES]
+    test = {"interval": "1m", "input_series": series, "promql_expr_test": asked}
     file = tmp_path / "rules.test.yaml"
-    file.write_text(yaml.safe_dump({"rule_files": [str(RULES)], "evaluation_interval": "1m", "tests": tests}))
+    body = {"rule_files": [str(RULES)], "evaluation_interval": "1m", "tests": [test]}
+    file.write_text(yaml.safe_dump(body))
     done = subprocess.run(
         ["promtool", "test", "rules", str(file)], check=False, capture_output=True, text=True
     )
