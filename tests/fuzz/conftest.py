@@ -14,9 +14,9 @@ for other in ("cli", "unit/status"):
 from hostile import SECRET  # noqa: E402 (it needs what stands there)
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def secrets() -> Iterator[None]:
-    """Where people keep them."""
+    """Where people keep them, as long as the tests of this folder run."""
     names = ("CANARYFLEET_GITHUB_TOKEN", "CANARYFLEET_GITEA_TOKEN", "SLACK_URL", "AWS_SECRET_ACCESS_KEY")
     before = dict(os.environ)
     os.environ.update(
