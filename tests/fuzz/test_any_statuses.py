@@ -164,6 +164,18 @@ def test_nothing_measured_is_never_verified(name: str, forged: bool, data: st.Da
     assert verdict is None or verdict.kind != "Verified", verdict
 
 
+@pytest.mark.parametrize("forged", [True, False])
+@pytest.mark.parametrize("name", GOOD)
+def test_every_run_has_to_have_measured(name: str, forged: bool) -> None:
+    base = GOOD[name]
+    whole = plain(base.sightings[-1])
+    for number, run in enumerate(emptied(whole, forged=forged)["analysisRuns"]["items"]):
+        answers = copy.deepcopy(whole)
+        answers["analysisRuns"]["items"][number] = run
+        verdict = judged(base, answers)
+        assert verdict is None or verdict.kind != "Verified", run["metadata"]["name"]
+
+
 @pytest.mark.parametrize("name", GOOD)
 @tried(15)
 @given(data=st.data())
