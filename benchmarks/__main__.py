@@ -32,8 +32,8 @@ class Scale(NamedTuple):
     rounds: int
     pairs: int
     decisions: tuple[int, int, int, int]
-    many: int
-    """Apps of a fleet of its own, on a tenth as many clusters."""
+    many: tuple[int, int]
+    """Clusters and apps of a fleet of its own, which has many apps."""
     judged: bool
 
 
@@ -43,10 +43,12 @@ FULL = Scale(
     rounds=7,
     pairs=40,
     decisions=(10, 100, 1000, 10000),
-    many=100,
+    many=(10, 100),
     judged=True,
 )
-QUICK = Scale(sizes=(4, 8, 16), apps=2, rounds=2, pairs=4, decisions=(10, 20, 40, 80), many=40, judged=False)
+QUICK = Scale(
+    sizes=(4, 8, 16), apps=2, rounds=2, pairs=4, decisions=(10, 20, 40, 80), many=(4, 6), judged=False
+)
 
 
 class Figure(NamedTuple):
@@ -278,9 +280,8 @@ def _beyond(plans: Mapping[str, Series]) -> float:
 
 def _diffs(many: Path, largest: Path, scale: Scale, environment: Mapping[str, str]) -> dict[str, Series]:
     """`diff` of one value of the inventory, where there are many clusters, and where there are many apps."""
-    sizes = scale.many // 10, scale.many
-    _fleet(many, *sizes, environment)
-    fleets = {(scale.sizes[-1], scale.apps): largest, sizes: many}
+    _fleet(many, *scale.many, environment)
+    fleets = {(scale.sizes[-1], scale.apps): largest, scale.many: many}
     named = {
         f"diff of one value, {apps} apps on {size} clusters": root for (size, apps), root in fleets.items()
     }
