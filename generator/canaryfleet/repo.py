@@ -7,7 +7,7 @@ from posixpath import join
 from types import MappingProxyType
 from typing import Any, NamedTuple, TypeVar
 
-from canaryfleet import __version__, dangling, overlay
+from canaryfleet import __version__, overlay
 from canaryfleet.decode import decode
 from canaryfleet.errors import Finding, Place, Problems, one_line, problem
 from canaryfleet.files import Tree, resolve
@@ -301,6 +301,8 @@ def dangling_names(
 
     `releases`: those in the tree; `model`: the spec, if it can be read.
     """
+    from canaryfleet import dangling
+
     folder = join(OVERLAYS, app)
     found = list(dangling.misnamed(folder, tree.list(folder)))
     if known is not None:

@@ -163,12 +163,12 @@ def test_completion_of_names_imports_neither_models_nor_yaml() -> None:
 
 
 PLAN = {
-    "cli", "commands", "commands.arguments", "commands.outcome", "commands.plan", "dangling", "decode",
+    "cli", "commands", "commands.arguments", "commands.outcome", "commands.plan", "decode",
     "digest", "emit", "engines", "engines.argo_rollouts", "engines.argo_rollouts.course", "errors",
     "files", "generated", "git", "inputs", "live", "manifests", "models", "models.base",
     "models.canary", "models.cluster", "models.decision", "models.fleet", "models.observation",
     "models.plan", "models.promotion", "models.release", "nearest", "outlook", "output", "overlay",
-    "patterns", "phrases", "plan", "pointing", "proposal", "quantity", "repo", "schedule", "stale", "syntax", "takes",
+    "patterns", "phrases", "plan", "pointing", "quantity", "repo", "schedule", "stale", "syntax", "takes",
     "variables", "waves", "workload", "workload.base", "workload.config", "workload.image",
     "workload.objects", "workload.pod",
 }  # fmt: skip
