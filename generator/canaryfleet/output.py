@@ -2,11 +2,10 @@
 
 import json
 import re
-import sys
 from collections.abc import Container, Iterable, Sequence
 from typing import Any, TextIO
 
-from canaryfleet.errors import ERROR, Finding, one_line
+from canaryfleet.errors import COMMANDS, ERROR, Finding, one_line
 from canaryfleet.phrases import count
 
 
@@ -41,8 +40,7 @@ def finding_data(finding: Finding) -> dict[str, Any]:
 
 def print_json(data: Any) -> None:
     """JSON on standard output, keys in order."""
-    json.dump(data, sys.stdout, indent=2, sort_keys=True)
-    print()
+    print(_no_command(json.dumps(data, indent=2, sort_keys=True)))
 
 
 def print_model(value: Any) -> None:
@@ -59,7 +57,15 @@ _ODD = re.compile(r"[^\n -~]")
 
 def json_text(data: bytes) -> str:
     """JSON as a terminal may show it: what is not printable is written by its number, which means the same."""
-    return _ODD.sub(lambda odd: odd[0] if odd[0].isprintable() else json.dumps(odd[0])[1:-1], data.decode())
+    said = _ODD.sub(lambda odd: odd[0] if odd[0].isprintable() else json.dumps(odd[0])[1:-1], data.decode())
+    return _no_command(said)
+
+
+def _no_command(said: str) -> str:
+    """The same JSON, in which no runner of a CI finds a command (errors.COMMANDS), as in the log of the gate's workflow."""
+    for command in COMMANDS:  # a `#` stands in strings alone
+        said = said.replace(command, f"#\\u0023{command[2:]}")
+    return said
 
 
 def table(rows: Sequence[Sequence[object]], head: Sequence[str], width: int | None = None) -> str:
