@@ -88,13 +88,22 @@ def judge(root: str, sight: Sight, head: str) -> dict[str, list[Reason]]:
     if merged is None:
         what = "it conflicts with the default branch"
         return {"": [Reason(code="conflicts", message=what, remedy="merge or rebase it")]}
+    changed = commits.changed(root, sight.commit, merged)
     touched = {
-        path.split("/")[1]
-        for path in commits.changed(root, sight.commit, merged)
-        if path.startswith(f"{repo.OVERLAYS}/") and path.count("/") > 1
+        path.split("/")[1] for path in changed if path.startswith(f"{repo.OVERLAYS}/") and path.count("/") > 1
     }
     found = {app: list(_about(root, sight, merged, app)) for app in sorted(touched)}
+    for path in sorted({*changed}.intersection(git.links(root, merged, repo.OVERLAYS))):
+        found.setdefault("/".join(path.split("/")[1:2]), []).append(_link(path))
     return {app: reasons for app, reasons in found.items() if reasons}
+
+
+def _link(path: str) -> Reason:
+    """Argo CD follows a submodule to another repository, where nothing is frozen and nobody has looked."""
+    what = f"{path} would be a link or a submodule, and in {repo.OVERLAYS}/ are only files"
+    return Reason(
+        code="no-file", message=what, remedy="take it out; `canaryfleet render` writes what belongs there"
+    )
 
 
 def _about(root: str, sight: Sight, merged: str, app: str) -> Iterator[Reason]:

@@ -195,6 +195,13 @@ def _listed(printed: bytes) -> dict[str, str]:
     return files
 
 
+def links(root: str | os.PathLike[str], ref: str, under: str) -> list[str]:
+    """What at `under` and below it is no regular file: symbolic links and submodules. Raises `Problems`: CF025, CF026."""
+    check_ref(ref)
+    entries = run(root, ["ls-tree", "-r", "-z", ref, "--", under]).split(b"\0")[:-1]
+    return [os.fsdecode(entry.split(b"\t", 1)[1]) for entry in entries if not entry.startswith(b"100")]
+
+
 class Clone(NamedTuple):
     """Of which kind the repository is, and where in it a folder is: `prefix` ends with `/`, or is empty."""
 

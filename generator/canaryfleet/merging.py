@@ -16,7 +16,7 @@ from canaryfleet.sight import Sight
 from canaryfleet.sources import Target, unseen
 
 PROVEN_BY_GIT: frozenset[Code] = frozenset(
-    {"conflicts", "rewritten", "to-nothing", "no-release", "promotion-wrong"}
+    {"conflicts", "rewritten", "to-nothing", "no-release", "promotion-wrong", "no-file"}
 )
 """What no cluster and no passing of time makes right."""
 

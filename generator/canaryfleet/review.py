@@ -5,7 +5,7 @@ escaped by `excerpt` and `markdown`; all markup is ours.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from canaryfleet import excerpt, markdown
@@ -20,6 +20,8 @@ SUMMARY = 1 << 20
 """Bytes that GitHub takes of a step's summary."""
 NEEDED = frozenset({"lint", "render", "difference"})
 """Without these nobody knows what the change is: not made they fail the review."""
+MERGED = NEEDED | {"limits"}
+"""Of a pull request, where all is committed, also this: else whoever keeps it from being made would pass."""
 NAMES = {"notMade": "not made"}
 HEADS = {
     "passed": "nothing is wrong",
@@ -52,10 +54,10 @@ class About(NamedTuple):
     rest: str = "run `canaryfleet review` in a clone"
 
 
-def passed(checks: Iterable[Check]) -> bool:
+def passed(checks: Iterable[Check], needed: Collection[str] = NEEDED) -> bool:
     """Whether no check has failed, and all that are needed were made."""
     there = {item.name: item.state for item in checks}
-    made = all(there.get(name, "notMade") != "notMade" for name in NEEDED)
+    made = all(there.get(name, "notMade") != "notMade" for name in needed)
     return made and "failed" not in there.values()
 
 

@@ -437,6 +437,38 @@ def test_the_merge_of_a_pull_request_is_its_checkout(made: Repo, run: Run, step:
     assert "in force at once" not in step.comments[0]
 
 
+def test_a_pull_request_whose_limits_nobody_can_judge_does_not_pass(
+    made: Repo, run: Run, step: Step, tmp_path: Path
+) -> None:
+    """As of a checkout that is not deep enough, or of what its attributes make Git take for changed."""
+    (made.root / "overlays" / APP / "promotion.yaml").write_text(
+        f"apiVersion: canaryfleet.dev/v1alpha1\nkind: Promotion\nmetadata: {{name: {APP}}}\n"
+    )
+    made.commit()
+    step.event()
+    run(*GITHUB)
+    assert step.outputs["result"] == "passed"
+    made.git("clone", "-q", "--depth", "2", f"file://{made.root}", str(tmp_path / "shallow"))
+    made.git("-C", str(tmp_path / "shallow"), "update-ref", "refs/remotes/origin/main", "HEAD~1")
+    said = run("--root", str(tmp_path / "shallow"), *GITHUB, code=1)
+    assert "not everything was checked" in said
+    assert step.outputs["result"] == "failed"
+
+
+@pytest.mark.parametrize("path", ["evil", f"{APP}/clusters/c01/more", f"{APP}/more"])
+@pytest.mark.parametrize("mode", ["160000", "120000"])
+def test_a_submodule_or_link_in_overlays_breaks_a_limit(made: Repo, run: Run, path: str, mode: str) -> None:
+    """Argo CD checks submodules out, and an empty folder is all that is here."""
+    target = "1" * 40
+    if mode == "120000":
+        target = made.git("rev-parse", "HEAD:fleet.yaml")
+    made.git("update-index", "--add", "--cacheinfo", f"{mode},{target},overlays/{path}")
+    made.git("commit", "-q", "-m", "a tool")
+    made.git("reset", "-q", "--hard")
+    assert states(run, code=1)["limits"] == "failed"
+    assert f"no-file: overlays/{path} would be a link or a submodule" in run(code=1)
+
+
 def test_where_secrets_are_it_is_not_run(run: Run, step: Step) -> None:
     step.event()
     step.set("GITHUB_EVENT_NAME", "pull_request_target")
@@ -460,6 +492,18 @@ def test_text_of_others_is_no_command_of_the_runner(made: Repo, run: Run, step: 
         assert line.startswith(("::error ", "::warning ")) or (
             "##[" not in line and not line.startswith("::")
         )
+
+
+@pytest.mark.parametrize("word", ["##[add-matcher]evil.json", "##vso[task.setvariable x]1", "###[group]"])
+def test_nor_is_it_one_in_json(made: Repo, run: Run, capsys: pytest.CaptureFixture[str], word: str) -> None:
+    """The gate's workflow prints it in its log, beside secrets."""
+    (made.root / "overlays" / APP / "promotion.yaml").write_text(f"'{word}': 1\n")
+    made.commit()
+    said = run("--output", "json", code=1)
+    assert cli.main(["lint", "--root", str(made.root), "--output", "json"]) == 1
+    for text in (said, capsys.readouterr().out):
+        assert "##[" not in text and "##vso[" not in text  # noqa: PT018
+        assert f"unknown field {word}" in json.dumps(json.loads(text))
 
 
 # Commits

@@ -96,8 +96,8 @@ def _parser() -> "ArgumentParser":
 
 
 def _review(tree: "Tree", options: "Namespace", step: "Step | None") -> int:
+    from canaryfleet import review
     from canaryfleet.commands import checks, plan
-    from canaryfleet.review import passed
 
     if not 1 <= options.runs <= checks.MOST_RUNS:
         raise UsageError(f"--runs: from 1 to {checks.MOST_RUNS}")
@@ -111,10 +111,12 @@ def _review(tree: "Tree", options: "Namespace", step: "Step | None") -> int:
     about = _about(tree, found, now)
     _files(tree, options, about, made.checks)
     if step is not None:
-        _tell(tree, options, step, about, made.checks, remarks)
+        good = review.passed(made.checks, review.MERGED)
+        _tell(tree, options, step, about, made.checks, remarks, good=good)
     else:
+        good = review.passed(made.checks)
         _print(options, about, made, now)
-    return EXIT_OK if passed(made.checks) else EXIT_FINDINGS
+    return EXIT_OK if good else EXIT_FINDINGS
 
 
 # What is compared
@@ -255,6 +257,8 @@ def _tell(
     about: "About",
     made: "list[Check]",
     remarks: list[Finding],
+    *,
+    good: bool,
 ) -> None:
     """Annotations, the page of the run, one comment, and outputs. What can't be told is a warning, and judges nothing."""
     from canaryfleet import actions, annotations, output, review
@@ -279,8 +283,12 @@ def _tell(
         print(annotations.command(finding, folder(tree)))
     output.findings_text(findings, sys.stderr, left_out=shown)
     print(f"{review.headline(made)}: {', '.join(review.counted(made))}; comment: {said}")
-    result = "passed" if review.passed(made) else "failed"
-    given = {"result": result, "comment": said, "report": options.to or "", "sarif": options.sarif or ""}
+    given = {
+        "result": "passed" if good else "failed",
+        "comment": said,
+        "report": options.to or "",
+        "sarif": options.sarif or "",
+    }
     actions.output(step, given)
 
 

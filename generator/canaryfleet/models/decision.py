@@ -195,7 +195,7 @@ Code = Literal[
     "max-concurrency", "max-failures", "max-canaries", "capacity", "unknown-to-release",
     "to-nothing", "other-fallback", "still-needed", "pointer-removed", "has-all",
     # somebody's pull request, to the gate
-    "conflicts", "forged", "rewritten", "promotion-wrong",
+    "conflicts", "forged", "rewritten", "promotion-wrong", "no-file",
     # people
     "declined", "touched", "approval-missing", "changes-requested", "by-hand", "excused", "retiring",
     # the forge

@@ -119,6 +119,16 @@ def test_a_frozen_release_is_not_rewritten(story: Story, edit: str) -> None:
     assert (found.status.state, codes(found)) == ("failure", ["rewritten"])
 
 
+@pytest.mark.parametrize("path", ["evil", "chat/clusters/one/more", "chat/clusters/one", "chat/more"])
+def test_a_submodule_is_no_file(story: Story, path: str) -> None:
+    """Argo CD checks it out, from wherever it is: nothing of it was looked at by anybody."""
+    story.git("rm", "-rq", "--ignore-unmatch", f"overlays/{path}")
+    story.git("update-index", "--add", "--cacheinfo", f"160000,{'1' * 40},overlays/{path}")
+    (story.people / "overlays" / path).mkdir(parents=True, exist_ok=True)
+    found = judged(story, propose(story))
+    assert (found.status.state, "no-file" in codes(found)) == ("failure", True)
+
+
 def test_what_was_rewritten_past_the_gate_may_be_restored(story: Story) -> None:
     (home,) = story.people.glob("overlays/chat/releases/1.0.0-*")
     good = (home / "release.yaml").read_text()
