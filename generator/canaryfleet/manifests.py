@@ -6,6 +6,7 @@ refused, so that the result is either what `kustomize build` gives or an error. 
 and little else: the config-management plugin starts for every application.
 """
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from posixpath import join, normpath
 from typing import Any
@@ -17,6 +18,17 @@ Object = dict[str, Any]
 Read = Callable[[str], bytes]
 LISTS = ("resources", "components")
 KNOWN = frozenset({"apiVersion", "kind", "metadata", "patches", *LISTS})
+KUSTOMIZATION = ("kustomize.config.k8s.io/v1beta1", "Kustomization")
+COMPONENT = ("kustomize.config.k8s.io/v1alpha1", "Component")
+# What kustomize takes for regular expressions, of those the ones that are names; of label selectors one label.
+_TARGET: Mapping[str, re.Pattern[str]] = {
+    "group": re.compile(r"[a-z0-9.-]+"),
+    "kind": re.compile(r"[A-Za-z0-9]+"),
+    "name": re.compile(r"[a-z0-9.-]+"),
+    "labelSelector": re.compile(r"[A-Za-z0-9._/-]+=[A-Za-z0-9._-]+"),
+}
+_CHOICES = ({"group", "kind", "name"}, {"group", "kind", "labelSelector"})
+_INDEX = re.compile(r"0|[1-9][0-9]*", re.ASCII)
 
 
 def overlay_folder(app: str, cluster: str) -> str:
@@ -52,6 +64,8 @@ class Builder:
             return self._objects[path]
         if path.endswith((".yaml", ".yml")):
             objects = tuple(_object(item, path) for item in load_stream(self._read(path), path))
+            if not objects:  # kustomize would leave them all out, and Argo CD prune them
+                raise _foreign(path, "a file without objects")
         else:
             objects = self._kustomization(path)
         if self._shared(path):
@@ -59,7 +73,7 @@ class Builder:
         return objects
 
     def _kustomization(self, path: str) -> tuple[Object, ...]:
-        body = self._body(path)
+        body = self._body(path, KUSTOMIZATION)
         if path in self._open:
             raise _foreign(_file(path), "it contains itself")
         self._open.add(path)
@@ -83,17 +97,20 @@ class Builder:
 
     def _component(self, path: str) -> Sequence[Mapping[str, Any]]:
         if path not in self._patches:
-            patches = _parsed(self._body(path), path)
+            body = self._body(path, COMPONENT)
+            if given := [key for key in LISTS if key in body]:
+                raise _foreign(_file(path), ", ".join(given))
+            patches = _parsed(body, path)
             if not self._shared(path):
                 return patches
             self._patches[path] = patches
         return self._patches[path]
 
-    def _body(self, path: str) -> Mapping[str, Any]:
+    def _body(self, path: str, what: tuple[str, str]) -> Mapping[str, Any]:
         file = _file(path)
         body = load(self._read(file), file)
-        if not isinstance(body, dict):
-            raise _foreign(file, "its content")
+        if not isinstance(body, dict) or (body.get("apiVersion"), body.get("kind")) != what:
+            raise _foreign(file, f"its content is no {what[1]}")
         unknown = [*(set(body) - KNOWN), *(key for key in LISTS if not _are_strings(body.get(key, [])))]
         if unknown:
             raise _foreign(file, ", ".join(sorted(unknown)))
@@ -122,10 +139,23 @@ def _object(item: Object, file: str) -> Object:
         and isinstance(metadata.get("name"), str)
         and isinstance(metadata.get("namespace", ""), str)
         and isinstance(metadata.get("labels", {}), dict)
+        and isinstance(metadata.get("annotations") or {}, dict)
     )
     if not named or not isinstance(item.get("kind"), str) or not isinstance(item.get("apiVersion"), str):
         raise _foreign(file, "this is no Kubernetes object")
+    if item["kind"].endswith("List") and "items" in item:
+        raise _foreign(file, "a list of objects, which kustomize would take apart")
+    if any(map(_is_for_kustomize, item["metadata"].get("annotations") or ())):
+        raise _foreign(file, "an annotation for kustomize")
     return item
+
+
+def _is_for_kustomize(annotation: Any) -> bool:
+    """True for what makes kustomize leave the object out, or what it takes away."""
+    return isinstance(annotation, str) and (
+        annotation == "config.kubernetes.io/local-config"
+        or annotation.startswith("internal.config.kubernetes.io/")
+    )
 
 
 def sort_key(item: Object) -> tuple[str, str, str, str]:
@@ -156,7 +186,9 @@ def _parsed(body: Mapping[str, Any], path: str) -> list[Mapping[str, Any]]:
             {"target": dict(entry["target"]), "operations": load(entry["patch"].encode(), _file(path))}
             for entry in body.get("patches", ())
         ]
-        formed = all(_is_formed(patch["target"], patch["operations"]) for patch in found)
+        formed = all(_is_formed(patch["target"], patch["operations"]) for patch in found) and all(
+            len(entry) == len(("target", "patch")) for entry in body.get("patches", ())
+        )
     except (KeyError, TypeError, ValueError, AttributeError):
         formed = False
     if not formed:
@@ -165,19 +197,27 @@ def _parsed(body: Mapping[str, Any], path: str) -> list[Mapping[str, Any]]:
 
 
 def _is_formed(target: Mapping[str, Any], operations: Sequence[Any]) -> bool:
-    """True for a patch by kind and name or label, made of operations with a path."""
-    chosen = isinstance(target.get("name", target.get("labelSelector")), str)
-    typed = isinstance(target.get("kind"), str) and isinstance(target.get("group"), str)
-    return chosen and typed and all(one["path"].startswith("/") and "op" in one for one in operations)
+    """True for a patch by kind and name or label, made of operations that put a value at a path, and nothing more."""
+    chosen = set(target) in _CHOICES and all(_TARGET[key].fullmatch(text) for key, text in target.items())
+    return chosen and all(
+        set(one) == {"op", "path", "value"} and one["path"].startswith("/") for one in operations
+    )
 
 
 def _matches(item: Object, target: Mapping[str, str]) -> bool:
-    if item["kind"] != target["kind"] or item["apiVersion"].rpartition("/")[0] != target["group"]:
+    if not _same(target["kind"], item["kind"]):
+        return False
+    if not _same(target["group"], item["apiVersion"].rpartition("/")[0]):
         return False
     if "name" in target:
-        return bool(item["metadata"]["name"] == target["name"])
+        return _same(target["name"], item["metadata"]["name"])
     key, _, value = target["labelSelector"].partition("=")
     return bool(item["metadata"].get("labels", {}).get(key) == value)
+
+
+def _same(wanted: str, found: str) -> bool:
+    """As kustomize compares: a point in what is wanted may be any character."""
+    return wanted == found or ("." in wanted and re.fullmatch(wanted, found) is not None)
 
 
 def _patched(item: Object, patch: Mapping[str, Any], path: str) -> Object:
@@ -186,7 +226,7 @@ def _patched(item: Object, patch: Mapping[str, Any], path: str) -> Object:
             raise _foreign(_file(path), f"op {operation['op']}")
         steps = [step.replace("~1", "/").replace("~0", "~") for step in operation["path"].split("/")[1:]]
         try:
-            item = _with(item, steps, operation["value"])
+            item = _with(item, steps, operation["value"], added=operation["op"] == "add")
         except (KeyError, IndexError, ValueError, TypeError) as error:
             raise problem(
                 Place(_file(path)),
@@ -194,17 +234,22 @@ def _patched(item: Object, patch: Mapping[str, Any], path: str) -> Object:
                 f"a patch of {item['kind']} {item['metadata']['name']} finds no {operation['path']}",
                 "run `canaryfleet render`",
             ) from error
-    return item
+    return _object(item, _file(path))
 
 
-def _with(value: Any, steps: Sequence[str], new: Any) -> Any:
-    """A copy of plain data with one place changed; everything beside the path is shared."""
+def _with(value: Any, steps: Sequence[str], new: Any, *, added: bool) -> Any:
+    """A copy of plain data with one place changed; everything beside the path is shared.
+
+    Raises ValueError for what adds an item to a list, as nothing of ours does.
+    """
     if not steps:
         return new
     head, rest = steps[0], steps[1:]
     if isinstance(value, list):
+        if not _INDEX.fullmatch(head) or (added and not rest):
+            raise ValueError(head)
         index = int(head)
         changed = list(value)
-        changed[index] = _with(value[index], rest, new)
+        changed[index] = _with(value[index], rest, new, added=added)
         return changed
-    return value | {head: _with(value[head], rest, new) if rest else new}
+    return value | {head: _with(value[head], rest, new, added=added) if rest else new}
