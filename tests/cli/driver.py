@@ -212,10 +212,14 @@ class Repo:
 
 def run(*arguments: str) -> Result:
     """Run a command in this process, without a shell's help."""
-    out, err = io.StringIO(), io.StringIO()
+    out, err = (
+        io.TextIOWrapper(io.BytesIO(), "utf-8", newline=""),
+        io.StringIO(),
+    )  # as a process has it: with bytes below
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         try:
             code = cli.main(arguments)
         except SystemExit as end:  # argparse's own
             code = int(end.code or 0)
-    return Result(code, out.getvalue(), err.getvalue())
+    out.seek(0)
+    return Result(code, out.read(), err.getvalue())
