@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from urllib.parse import urlsplit
 
 from canaryfleet import commits, git
-from canaryfleet.errors import UsageError
+from canaryfleet.errors import Place, UsageError, problem
 from canaryfleet.forges import Remote, connect
 from canaryfleet.models.fleet import Forge as Settings
 
@@ -40,13 +40,19 @@ def fresh(address: str, forge: str | None, root: str, environment: Mapping[str, 
     git.run(root, ["init", "--quiet", "--template=", f"--object-format={kind}"])
     git.run(root, ["remote", "add", "origin", remote.address])
     commits.fetch(root, remote, [branch])
+    if git.run(root, ["ls-tree", commits.TRACKED + branch, "--", MARK]):
+        text = f"{branch} has a file of this name, with which canaryfleet marks a clone of its own"
+        raise problem(Place(MARK), git.FAILED, text, "remove it from the repository")
     checkout = ["checkout", "--quiet", "--force", "--detach", commits.TRACKED + branch]
     git.run(root, checkout, timeout=commits.LONGEST)
 
 
 def settings(address: str, forge: str | None) -> Settings:
     """The forge of a repository's address, as fleet.yaml has it. Raises UsageError."""
-    url = urlsplit(address)
+    try:
+        url = urlsplit(address)
+    except ValueError:
+        raise UsageError("--clone: that is no address") from None
     if url.scheme == "file" or not _REMOTE.match(address):
         return _only(forge, "local", Settings())
     if url.scheme not in {"https", "http"}:

@@ -15,6 +15,11 @@ GROUP = "rbac.authorization.k8s.io"
 NAME = "canaryfleet-reader"
 BOT = "canaryfleet-bot"
 NAMESPACE = "canaryfleet"
+RESTRICTED = {
+    "pod-security.kubernetes.io/enforce": "restricted",
+    "pod-security.kubernetes.io/warn": "restricted",
+}
+"""Of the bot's namespace, as deploy/bot has them: whoever applies both would take away what one of them leaves out."""
 HEADER = "# What canaryfleet needs to read the status of this fleet's apps, made by `canaryfleet rbac`.\n"
 
 Object = dict[str, Any]
@@ -51,7 +56,7 @@ def objects(reads: Iterable[Read], reader: Subject | None = None, *, bot: bool =
     scopes: dict[str | None, list[Read]] = {}
     for read in (IDENTITY, *reads):
         scopes.setdefault(read.namespace, []).append(read)
-    made = _account_objects(reader)
+    made = _account_objects(reader, RESTRICTED if bot else {})
     for scope in sorted(scopes, key=lambda scope: scope or ""):
         made += _role(scope, _rules(scopes[scope]), reader)
     return made + (_role(reader.get("namespace", NAMESPACE), [_SHARING], reader, BOT) if bot else [])
@@ -94,12 +99,13 @@ def _role(scope: str | None, rules: list[Object], reader: Subject, name: str = N
     ]
 
 
-def _account_objects(reader: Subject) -> list[Object]:
+def _account_objects(reader: Subject, labels: Mapping[str, str]) -> list[Object]:
     if reader["kind"] != "ServiceAccount":
         return []
     namespace = reader["namespace"]
+    metadata = {"name": namespace} | ({"labels": dict(labels)} if labels else {})
     return [
-        {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}},
+        {"apiVersion": "v1", "kind": "Namespace", "metadata": metadata},
         {
             "apiVersion": "v1",
             "kind": "ServiceAccount",

@@ -149,7 +149,7 @@ def bot(options: "Namespace") -> "Bot":
     """The bot of the clone that the options name."""
     from canaryfleet.bot import make
 
-    if options.clone:
+    if options.clone is not None:
         _clone(options)
     elif options.forge:
         raise UsageError("--forge says what --clone is of; without it fleet.yaml does")
@@ -159,6 +159,8 @@ def bot(options: "Namespace") -> "Bot":
 def _clone(options: "Namespace") -> None:
     from canaryfleet import clone
 
+    if not options.clone.strip():  # as a variable that is not set
+        raise UsageError("--clone: the address of the repository is empty")
     if not options.root:
         raise UsageError("--clone needs --root DIR, the folder to make")
     clone.fresh(options.clone, options.forge, options.root)

@@ -65,6 +65,27 @@ def test_the_folder_of_a_process_that_works_is_not_taken(tmp_path: Path) -> None
     clone.fresh(str(story.bare), None, str(own))
 
 
+@pytest.mark.parametrize("kind", ["link", "folder", "file"])
+def test_the_repository_can_t_replace_the_mark(tmp_path: Path, kind: str) -> None:
+    """Else the lock would be gone, and with a link or a folder no later start could take it."""
+    story, mark = Story(tmp_path), tmp_path / "own" / MARK
+    theirs = story.people / MARK
+    if kind == "link":
+        theirs.symlink_to("/etc/passwd")
+    elif kind == "folder":
+        theirs.mkdir()
+        (theirs / "x").touch()
+    else:
+        theirs.write_text("mine")
+    story.commit("A mark")
+    for _ in range(2):
+        with pytest.raises(Problems, match="with which canaryfleet marks a clone of its own"):
+            clone.fresh(str(story.bare), None, str(tmp_path / "own"))
+        assert mark.is_file()
+        assert not mark.is_symlink()
+        assert mark.read_bytes() == b""
+
+
 def test_nothing_of_the_clone_comes_from_the_users_templates(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -151,6 +172,7 @@ def test_the_address_says_which_forge_it_is(address: str, forge: str | None, exp
         ("git@github.com:acme/fleet", None, "only https is spoken"),
         ("ext::sh -c date", None, "only https is spoken"),
         ("https://ann:secret@github.com/acme/fleet", None, "take the user or token out"),
+        ("https://[::1", None, "that is no address"),
     ],
 )
 def test_an_address_that_says_it_not_is_refused(address: str, forge: str | None, words: str) -> None:
@@ -168,5 +190,8 @@ def test_a_token_goes_to_no_host_but_that_of_the_forge_that_was_named(tmp_path: 
 def test_the_options_belong_together(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["reconcile", "--clone", str(tmp_path)]) == 2
     assert "--clone needs --root DIR" in capsys.readouterr().err
+    for empty in ("", " "):
+        assert cli.main(["reconcile", "--clone", empty, "--root", str(tmp_path)]) == 2
+        assert "the address of the repository is empty" in capsys.readouterr().err
     assert cli.main(["gate", "--forge", "github"]) == 2
     assert "without it fleet.yaml does" in capsys.readouterr().err

@@ -9,7 +9,7 @@ import yaml
 from canaryfleet.cli import main
 from canaryfleet.engines.argo_rollouts.observe import reads
 from canaryfleet.models.observation import Read, Subject
-from canaryfleet.rbac import account, group, objects, text, user
+from canaryfleet.rbac import RESTRICTED, account, group, objects, text, user
 from story import Story
 
 
@@ -75,6 +75,7 @@ def test_a_fleet_without_apps_may_still_be_recognised() -> None:
 def test_the_bot_may_write_leases_of_its_own_namespace_and_nothing_else() -> None:
     reads = asked("chat", "canaryfleet")
     without, found = objects(reads), objects(reads, bot=True)
+    assert found[0]["metadata"].pop("labels") == RESTRICTED
     assert found[: len(without)] == without
     role, binding = found[len(without) :]
     assert role["kind"] == "Role"
