@@ -141,6 +141,26 @@ def default_ref(root: str | os.PathLike[str], branch: str) -> str | None:
     return next((ref for ref in candidates if ref in _printed(done.stdout)), None)
 
 
+def main_branch(root: str | os.PathLike[str]) -> str | None:
+    """The branch that a person would call the default one; None if nothing says which, or this is no repository.
+
+    Where the remote's HEAD leads; else, before the first commit, the branch that it will begin; else the only one.
+    """
+    remote = "refs/remotes/origin/HEAD"
+    try:
+        led = _call(root, ["symbolic-ref", "--quiet", remote], None, 60)
+        here = _call(root, ["symbolic-ref", "--quiet", "HEAD"], None, 60)
+        all_of_them = _call(root, ["for-each-ref", "--format=%(refname)", "refs/heads/"], None, 60)
+    except FileNotFoundError:
+        return None
+    if any(done.returncode > 1 for done in (led, here, all_of_them)):
+        return None
+    if led.stdout:
+        return _printed(led.stdout)[0].removeprefix("refs/remotes/origin/")
+    found = _printed(all_of_them.stdout) or _printed(here.stdout)
+    return found[0].removeprefix("refs/heads/") if len(found) == 1 else None
+
+
 def _refs_of(branch: str) -> tuple[str, str]:
     """Where `branch` may be: what the remote has comes first. Raises `Problems` CF026."""
     check_ref(branch)

@@ -30,6 +30,7 @@ class Answers(NamedTuple):
 
     fleet: str
     prometheus: str = scaffold.PROMETHEUS
+    branch: str = "main"
     clusters: Mapping[str, Mapping[str, str]] = {}
     app: str | None = None
     namespace: str | None = None
@@ -89,7 +90,7 @@ def _start(tree: Tree, answers: Answers, pin: Callable[[str], str]) -> Start:
     capacities = _capacities(tree, answers)
     writes: dict[str, bytes] = {}
     if not tree.exists(repo.FLEET):
-        writes[repo.FLEET] = scaffold.fleet(answers.fleet, answers.prometheus)
+        writes[repo.FLEET] = scaffold.fleet(answers.fleet, answers.prometheus, answers.branch)
     for name, labels in answers.clusters.items():
         writes[join(repo.CLUSTERS, f"{name}.yaml")] = scaffold.cluster(name, labels)
     app = _app(answers, pin) if answers.wants_app else None

@@ -151,6 +151,38 @@ def test_an_empty_folder_becomes_a_repository_that_can_be_rendered_and_pointed(t
     assert run("point", "search", "--wave", "pilot", "--root", str(folder)).code == 0
 
 
+def git(folder: Path, *words: str) -> None:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    environment = kept | GIT_IDENTITY | {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_SYSTEM": os.devnull}
+    subprocess.run(["git", *words], cwd=folder, env=environment, check=True, capture_output=True)
+
+
+def test_the_default_branch_is_the_one_that_the_repository_has(tmp_path: Path) -> None:
+    """Git calls a first branch as it was told to, and that is not always `main`."""
+    folder = tmp_path / "fleet"
+    folder.mkdir()
+    git(folder, "init", "--initial-branch=master")
+    assert init(folder, "search", "--image", IMAGE, "--cluster", "eu-1").code == 0
+    assert "defaultBranch: master" in (folder / "fleet.yaml").read_text()
+    git(folder, "add", ".")
+    git(folder, "commit", "--message=search")
+    assert (run("lint", "--root", str(folder)).code, run("diff", "--root", str(folder)).code) == (0, 0)
+
+
+def test_a_branch_of_ones_own_is_not_taken_for_the_default_branch(tmp_path: Path) -> None:
+    there, clone, alone = tmp_path / "there", tmp_path / "clone", tmp_path / "alone"
+    for folder in (there, alone):
+        folder.mkdir()
+        git(folder, "init", "--initial-branch=trunk")
+        git(folder, "commit", "--allow-empty", "--message=first")
+    git(tmp_path, "clone", str(there), str(clone))
+    for folder in (clone, alone):
+        git(folder, "switch", "--create=by-canaryfleet")
+        assert init(folder, "--cluster", "eu-1").code == 0
+    assert "defaultBranch: trunk" in (clone / "fleet.yaml").read_text()
+    assert "defaultBranch" not in (alone / "fleet.yaml").read_text(), "one of two: nobody says which"
+
+
 def test_every_file_names_its_schema_where_it_is(fleet: Path) -> None:
     init(fleet, "search", "--image", IMAGE)
     for path in ("fleet.yaml", "clusters/eu-1.yaml", "specs/search/canary.yaml"):

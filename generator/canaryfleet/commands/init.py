@@ -143,7 +143,7 @@ def _lint(tree: "Tree", app: str | None) -> Sequence[Finding]:
 
 
 def _answers(tree: "Tree", options: "Namespace") -> "Answers":
-    from canaryfleet import scaffold
+    from canaryfleet import git, scaffold
     from canaryfleet.init import Answers
 
     new = not tree.exists("fleet.yaml")
@@ -154,6 +154,7 @@ def _answers(tree: "Tree", options: "Namespace") -> "Answers":
     return Answers(
         fleet=options.name or _fleet_name(os.path.basename(tree.root)),
         prometheus=options.prometheus or scaffold.PROMETHEUS,
+        branch=(git.main_branch(tree.root) if new else None) or "main",
         clusters=dict(map(_cluster, options.cluster)),
         app=_named(options.app, _APP, "APP"),
         namespace=_named(options.namespace, _NAMESPACE, "--namespace"),

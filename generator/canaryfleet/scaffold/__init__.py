@@ -37,9 +37,12 @@ class Parts(NamedTuple):
     comments: tuple[str, ...] = ()
 
 
-def fleet(name: str, prometheus: str) -> bytes:
-    """fleet.yaml. Raises `Problems` if the answers make none."""
-    body = _head("Fleet", {"name": name}) | {"metrics": {"prometheus": prometheus}}
+def fleet(name: str, prometheus: str, branch: str) -> bytes:
+    """fleet.yaml; the default branch stands in it where it isn't `main`. Raises `Problems` if the answers make none."""
+    body = _head("Fleet", {"name": name})
+    if branch != "main":
+        body |= {"defaultBranch": branch}
+    body |= {"metrics": {"prometheus": prometheus}}
     return _text(body, "schemas/fleet.schema.json", "fleet.yaml", Fleet)
 
 
