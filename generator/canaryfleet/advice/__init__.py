@@ -22,6 +22,7 @@ RULES: tuple[Rule, ...] = (
     exposure.short_steps,
     analysis.nothing_counted,
     analysis.nothing_rolls_back,
+    analysis.out_of_scale,
     analysis.looks_away,
     analysis.lottery,
     waves.largest_first,

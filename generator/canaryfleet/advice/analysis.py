@@ -11,8 +11,8 @@ from canaryfleet.errors import Issue
 from canaryfleet.metrics import BACKGROUND, PREVIEW, SELF_JUDGING, STEPS, Measure
 from canaryfleet.models.canary import Canary, Metric, Step
 from canaryfleet.models.fleet import QUOTED
-from canaryfleet.quantity import duration, go_duration
-from canaryfleet.thresholds import is_share
+from canaryfleet.quantity import duration, go_duration, threshold
+from canaryfleet.thresholds import BOUNDS, bounds, is_share
 from canaryfleet.variables import names
 
 RANGE = re.compile(r"\[\s*((?:[0-9]+(?:ms|[smhdwy]))+)\s*[\]:]")  # of PromQL; of a subquery the first part
@@ -26,6 +26,8 @@ UNIT = {
     "w": "604800",
     "y": "31536000",
 }  # seconds
+MOST_FAIL = Decimal("0.5")  # no version is good of which most requests fail
+PLAIN_SECONDS = 60  # who writes 500 without a unit thinks of milliseconds
 COUNTS = ("rate(", "increase(")  # what a share of requests is divided from
 
 
@@ -55,6 +57,42 @@ def nothing_rolls_back(subject: Subject) -> Iterator[Issue]:
             "no metric has a rollback threshold: whatever is measured, a bad version keeps its users",
             "say what is bad: `rollbackAbove`, or `rollbackBelow` where higher is better",
         )
+
+
+def out_of_scale(subject: Subject) -> Iterator[Issue]:
+    """CF314: a threshold in another unit than was meant: everything is promoted by it, or nothing rolled back."""
+    metrics = subject.plan.inputs.spec.analysis.metrics
+    for index, (metric, measure) in enumerate(zip(metrics, subject.plan.measures, strict=True)):
+        if measure.compared or measure.test:
+            continue
+        for name, text in zip(BOUNDS, bounds(metric), strict=True):
+            condition = measure.promote if name.startswith("promote") else measure.rollback
+            said = None if text is None or condition is None else _never(metric, name, text, condition.number)
+            if said:
+                yield warning(
+                    ("analysis", "metrics", index, name), "CF314", f"{measure.name}: {said[0]}", said[1]
+                )
+                break
+
+
+def _never(metric: Metric, name: str, text: str | float, limit: Decimal) -> tuple[str, str] | None:
+    """What is wrong with a threshold, and what to write instead; None if it can be meant."""
+    preset = presets.find(metric.preset) if metric.preset else None
+    number, unit = threshold(text)
+    if is_share(metric, preset):
+        remedy = "write a smaller share" if unit else f"write {text}%, or a number between 0 and 1"
+        fails = metric.failures if preset is None else preset.failures
+        if name == "promoteBelow" and limit >= 1:
+            return f"{text} is 100% or more, so nearly everything is below it, and promoted", remedy
+        if name == "promoteBelow" and fails and limit > MOST_FAIL:
+            return f"a version of which {limit:.0%} fail is promoted", remedy
+        if name == "rollbackAbove" and limit >= 1:
+            return f"no share is greater than 100%, so {text} never proves a version bad", remedy
+        if name == "rollbackBelow" and limit <= 0:
+            return f"no share is less than 0, so {text} never proves a version bad", remedy
+    elif (metric.unit or (preset and preset.unit)) == "seconds" and not unit and number >= PLAIN_SECONDS:
+        return f"{text} without a unit is {text} seconds", f"write {text}ms, or {text}s if that is meant"
+    return None
 
 
 def looks_away(subject: Subject) -> Iterator[Issue]:

@@ -149,6 +149,43 @@ CASES = {
         metrics("{preset: istio/error-rate, promoteBelow: 1%, rollbackAbove: 1%}", minimumSamples=100000),
         ["CF312 analysis.metrics.0"],
     ),
+    "percent without a sign": (
+        metrics("{preset: istio/error-rate, promoteBelow: 1, rollbackAbove: 5}"),
+        ["CF314 analysis.metrics.0.promoteBelow"],
+    ),
+    "percent without a sign to roll back": (
+        metrics("{preset: istio/error-rate, promoteBelow: 1%, rollbackAbove: 1}"),
+        ["CF314 analysis.metrics.0.rollbackAbove"],
+    ),
+    "a share of all": (
+        metrics("{preset: vllm/kv-cache-usage, promoteBelow: 99%, rollbackAbove: 99.9%}"),
+        [],
+    ),
+    "success for failure": (
+        metrics("{preset: istio/error-rate, promoteBelow: 95%, rollbackAbove: 99%}"),
+        ["CF314 analysis.metrics.0.promoteBelow"],
+    ),
+    "most succeed": (metrics("{preset: istio/error-rate, promoteBelow: 50%, rollbackAbove: 99%}"), []),
+    "no share is less": (
+        metrics("{preset: istio/success-rate, promoteAbove: 99%, rollbackBelow: 0}"),
+        ["CF314 analysis.metrics.0.rollbackBelow"],
+    ),
+    "milliseconds for seconds": (
+        metrics("{preset: vllm/time-to-first-token, quantile: 0.9, promoteBelow: 200, rollbackAbove: 500}"),
+        ["CF314 analysis.metrics.0.promoteBelow"],
+    ),
+    "minutes that are meant": (
+        metrics("{preset: vllm/time-to-first-token, quantile: 0.9, promoteBelow: 59, rollbackAbove: 500s}"),
+        [],
+    ),
+    "milliseconds": (
+        metrics("{preset: istio/latency, quantile: 0.9, promoteBelow: 200, rollbackAbove: 500}"),
+        [],
+    ),
+    "a change of more than all": (
+        metrics("{preset: istio/error-rate, comparedTo: stable, promoteBelow: 100%, rollbackAbove: 200%}"),
+        [],
+    ),
     "the last as large as the first": (
         waves("{name: first, clusters: [eu-1, us-1]}", REST) + "\n---\n# clusters/us-2.yaml\ncapacity: 40",
         ["CF320 waves.0"],
