@@ -44,10 +44,11 @@ class Said(NamedTuple):
 
 def run(root: Path | None, *words: str) -> Said:
     """Run a command, on a repository if it needs one."""
-    out, err = io.StringIO(), io.StringIO()
+    out, err = io.TextIOWrapper(io.BytesIO(), "utf-8"), io.StringIO()
     with redirect_stdout(out), redirect_stderr(err):
         code = cli.main([*words, *(["--root", str(root)] if root else [])])
-    return Said(code, out.getvalue(), err.getvalue())
+    out.seek(0)
+    return Said(code, out.read(), err.getvalue())
 
 
 @pytest.fixture
