@@ -25,6 +25,7 @@ CONTEXT = "canaryfleet/limits"
 Frozen = dict[str, dict[str, str]]
 """Blobs by path, for each release and each configuration."""
 LONGEST = 140  # characters that a forge shows
+MOST = 1_000  # new apps of a pull request: whoever opens one decides how many, and the others wait meanwhile
 # What only has to be waited for; anything else has to be changed.
 PASSING: frozenset[Code] = limits.LIVE | {
     "wave-incomplete", "under-way", "max-concurrency", "max-canaries", "capacity", "max-failures",
@@ -92,6 +93,10 @@ def judge(root: str, sight: Sight, head: str) -> dict[str, list[Reason]]:
     touched = {
         path.split("/")[1] for path in changed if path.startswith(f"{repo.OVERLAYS}/") and path.count("/") > 1
     }
+    new = len(touched - sight.situations.keys())
+    if new > MOST:
+        what = f"{new:,} apps would be new with it, and of that many at once none is judged"
+        return {"": [Reason(code="no-release", message=what, remedy=f"propose at most {MOST:,} at once")]}
     found = {app: list(_about(root, sight, merged, app)) for app in sorted(touched)}
     for path in sorted({*changed}.intersection(git.links(root, merged, repo.OVERLAYS))):
         found.setdefault("/".join(path.split("/")[1:2]), []).append(_link(path))

@@ -119,6 +119,19 @@ def test_a_frozen_release_is_not_rewritten(story: Story, edit: str) -> None:
     assert (found.status.state, codes(found)) == ("failure", ["rewritten"])
 
 
+def test_a_pull_request_of_more_apps_than_anybody_has_keeps_the_others_waiting_for_nothing(
+    story: Story, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gate, "MOST", 2)
+    for number in range(3):
+        path = story.people / f"overlays/app{number}/promotion.yaml"
+        path.parent.mkdir()
+        path.write_text("{}")
+    found = judged(story, propose(story))
+    assert (found.status.state, list(found.reasons)) == ("failure", [""])
+    assert "3 apps would be new" in found.status.description
+
+
 @pytest.mark.parametrize("path", ["evil", "chat/clusters/one/more", "chat/clusters/one", "chat/more"])
 def test_a_submodule_is_no_file(story: Story, path: str) -> None:
     """Argo CD checks it out, from wherever it is: nothing of it was looked at by anybody."""
