@@ -54,6 +54,14 @@ def test_the_bot_is_never_cancelled_and_a_review_is() -> None:
     assert cancels["canaryfleet-review.yml"] is True
 
 
+def test_what_judges_a_pull_request_judges_it_again_when_its_base_is_another() -> None:
+    """GitHub keeps the result of a check for the same head, whatever it is compared with."""
+    events = [yaml.load(text, yaml.BaseLoader)["on"] for _, text in EXAMPLES]
+    judging = [on[name] for on in events for name in ("pull_request", "pull_request_target") if name in on]
+    assert len(judging) == 4
+    assert all({"opened", "reopened", "synchronize", "edited"} <= {*on["types"]} for on in judging)
+
+
 def test_nothing_that_runs_beside_secrets_checks_a_pull_request_out() -> None:
     bot = (ROOT / ".github" / "workflows" / "canaryfleet-bot.yml").read_text()
     refs = re.findall(r"^ +ref: (.*)$", bot, re.MULTILINE)
