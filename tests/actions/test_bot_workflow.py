@@ -60,6 +60,10 @@ def test_the_gate_of_a_pull_request_judges_that_alone(job: Job) -> None:
     assert job.run("Gate", says=JUDGED, NUMBER="7") == 0
     assert job.called == ["gate --root fleet/. --output json 7"]
     assert STEPS["Reconcile"]["if"] == "${{ !github.event.pull_request }}"
+    base, default = "github.event.pull_request.base.ref", "github.event.repository.default_branch"
+    assert (
+        f"{base} == {default}" in STEPS["Gate"]["if"]
+    )  # of another base there is none to judge, which is no failure
 
 
 def test_a_dry_run_is_one(job: Job) -> None:
