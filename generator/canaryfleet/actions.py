@@ -32,18 +32,27 @@ class _Pull(Struct):
     head: _End
 
 
+class _Repository(Struct):
+    default_branch: str | None = None
+
+
 class _Event(Struct):
     pull_request: _Pull | None = None
+    repository: _Repository | None = None
 
 
 class Pull(NamedTuple):
-    """The pull request that an event is about. `fork`: its branch is in another repository."""
+    """The pull request that an event is about. `fork`: its branch is in another repository.
+
+    `default`: its branch is the one that others are merged into, as of a pull request into a branch of a release.
+    """
 
     number: int
     base: str
     head: str
     branch: str
     fork: bool
+    default: bool
 
 
 class Step(NamedTuple):
@@ -88,7 +97,9 @@ def _pull(path: str, repository: str) -> Pull | None:
     if pull is None:
         return None
     home = pull.head.repo.full_name if pull.head.repo else ""
-    return Pull(pull.number, pull.base.ref, pull.head.sha, pull.head.ref, home.lower() != repository.lower())
+    fork = home.lower() != repository.lower()
+    default = event.repository is not None and event.repository.default_branch == pull.head.ref
+    return Pull(pull.number, pull.base.ref, pull.head.sha, pull.head.ref, fork, default and not fork)
 
 
 def summarize(step: Step, text: str) -> None:

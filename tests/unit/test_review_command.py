@@ -552,7 +552,7 @@ def test_what_is_not_rendered_is_rendered_on_the_branch(
     assert tip(made, pushed) == after
 
 
-@pytest.mark.parametrize("why", ["fork", "merge", "bot", "moved", "refused"])
+@pytest.mark.parametrize("why", ["fork", "default", "merge", "bot", "moved", "refused"])
 def test_where_it_may_not_commit_it_judges_what_is_there(
     made: Repo, run: Run, step: Step, pushed: Path, why: str
 ) -> None:
@@ -572,6 +572,10 @@ def test_where_it_may_not_commit_it_judges_what_is_there(
         made.git("--git-dir", str(pushed), "branch", "canaryfleet/chat/k1", IDEA)
         path = step.folder / "event.json"
         path.write_text(path.read_text().replace(f'"ref": "{IDEA}"', '"ref": "canaryfleet/chat/k1"'))
+    if why == "default":  # a pull request of main into another branch
+        path = step.folder / "event.json"
+        told = {**json.loads(path.read_text()), "repository": {"default_branch": IDEA}}
+        path.write_text(json.dumps(told))
     before = "" if why == "refused" else made.git("--git-dir", str(pushed), "for-each-ref")
     run(*COMMIT, code=1)
     assert step.outputs["result"] == "failed"

@@ -158,8 +158,8 @@ def _rendered(tree: "Tree", found: _Range, step: "Step", remarks: list[Finding])
     from canaryfleet import writeback
 
     pull = step.pull
-    if pull is None or pull.fork or found.head != pull.head:
-        what = "nothing is committed: this is no branch of this repository, or not what is checked out"
+    if pull is None or pull.fork or pull.default or found.head != pull.head:
+        what = "nothing is committed: this is no branch of this repository, or its default one, or not what is checked out"
         remedy = "only pull requests from here, with `ref: ${{ github.event.pull_request.head.sha }}`; else run `canaryfleet render`"
         remarks.append(Finding(Place("."), FOREIGN, what, remedy, WARNING))
         return found
