@@ -56,7 +56,10 @@ class Pull(NamedTuple):
 
 
 class Step(NamedTuple):
-    """One step of a job. `page`: where people look at the run; `summary`, `outputs`: files to add to, if there are any."""
+    """One step of a job. `page`: where people look at the run; `summary`, `outputs`: files to add to, if there are any.
+
+    `branch`: the default one, as the event has it; the change's fleet.yaml could name its own.
+    """
 
     event: str
     repository: str
@@ -64,6 +67,7 @@ class Step(NamedTuple):
     page: str
     summary: str | None
     outputs: str | None
+    branch: str | None
     pull: Pull | None
 
 
@@ -73,6 +77,7 @@ def step(environment: Mapping[str, str] = os.environ) -> Step:
         raise UsageError("--output github: this is no step of GitHub Actions; use text, markdown or json")
     repository, run = environment.get("GITHUB_REPOSITORY", ""), environment.get("GITHUB_RUN_ID", "")
     server = environment.get("GITHUB_SERVER_URL", "https://github.com")
+    event = _event(environment.get("GITHUB_EVENT_PATH", ""))
     return Step(
         event=environment.get("GITHUB_EVENT_NAME", ""),
         repository=repository,
@@ -80,19 +85,24 @@ def step(environment: Mapping[str, str] = os.environ) -> Step:
         page=f"{server}/{repository}/actions/runs/{run}",
         summary=environment.get("GITHUB_STEP_SUMMARY") or None,
         outputs=environment.get("GITHUB_OUTPUT") or None,
-        pull=_pull(environment.get("GITHUB_EVENT_PATH", ""), repository),
+        branch=event.repository.default_branch if event.repository else None,
+        pull=_pull(event, repository),
     )
 
 
-def _pull(path: str, repository: str) -> Pull | None:
-    """The pull request of an event's file. Raises `UsageError` for a file that is no event's."""
+def _event(path: str) -> _Event:
+    """What a file says. Raises `UsageError` for one that is no event's."""
     if not path:
-        return None
+        return _Event()
     try:
         with open(path, "rb") as opened:
-            event = msgspec.json.decode(opened.read(LARGEST), type=_Event)
+            return msgspec.json.decode(opened.read(LARGEST), type=_Event)
     except (OSError, msgspec.DecodeError, RecursionError) as error:
         raise UsageError(f"GITHUB_EVENT_PATH: {error}") from None
+
+
+def _pull(event: _Event, repository: str) -> Pull | None:
+    """The pull request of an event."""
     pull = event.pull_request
     if pull is None:
         return None
@@ -103,14 +113,22 @@ def _pull(path: str, repository: str) -> Pull | None:
 
 
 def summarize(step: Step, text: str) -> None:
-    """Add to the page of the run."""
-    if step.summary:
-        with open(step.summary, "a", encoding="utf-8") as opened:
-            opened.write(text)
+    """Add to the page of the run. Raises `UsageError`: its file can't be written."""
+    _add(step.summary, text)
 
 
 def output(step: Step, values: Mapping[str, str]) -> None:
-    """Set outputs of the step, each of one line: longer text goes to a file, and its path is the output."""
-    if step.outputs:
-        with open(step.outputs, "a", encoding="utf-8") as opened:
-            opened.writelines(f"{name}={' '.join(value.split())}\n" for name, value in values.items())
+    """Set outputs of the step, each of one line: longer text goes to a file, and its path is the output.
+
+    Raises `UsageError`: their file can't be written.
+    """
+    _add(step.outputs, "".join(f"{name}={' '.join(value.split())}\n" for name, value in values.items()))
+
+
+def _add(path: str | None, text: str) -> None:
+    if path:
+        try:
+            with open(path, "a", encoding="utf-8") as opened:
+                opened.write(text)
+        except OSError as error:
+            raise UsageError(f"{path}, a file of the runner: {error.strerror}") from None

@@ -391,6 +391,31 @@ def test_what_is_no_pull_request_has_a_summary(run: Run, step: Step, tmp_path: P
     assert step.outputs["comment"].startswith("none")
 
 
+def test_what_a_push_is_compared_with_is_not_what_its_own_fleet_yaml_names(
+    made: Repo, run: Run, step: Step, tmp_path: Path
+) -> None:
+    """It would be compared with itself, and nothing in it would be another."""
+    path = next((made.root / "overlays" / APP / "releases").iterdir()) / "release.yaml"
+    path.write_text(path.read_text() + "# more\n")
+    fleet = made.root / "fleet.yaml"
+    fleet.write_text(fleet.read_text() + f"defaultBranch: {IDEA}\n")
+    made.commit()
+    (tmp_path / "push.json").write_text('{"repository": {"default_branch": "main"}}')
+    step.set("GITHUB_EVENT_PATH", str(tmp_path / "push.json"))
+    step.set("GITHUB_EVENT_NAME", "push")
+    run(*GITHUB, code=1)
+    assert "| limits | **failed**" in step.summary
+
+
+@pytest.mark.parametrize("name", ["GITHUB_OUTPUT", "GITHUB_STEP_SUMMARY"])
+def test_a_file_of_the_runner_that_cant_be_written_is_named(run: Run, step: Step, name: str) -> None:
+    step.event()
+    step.set(name, "/no/where")
+    err: list[str] = []
+    run(*GITHUB, code=2, err=err)
+    assert "/no/where" in err[0]
+
+
 def test_another_checkout_than_the_pull_request_is_refused(made: Repo, run: Run, step: Step) -> None:
     """It would pass, and say nothing about what is merged."""
     made.change()

@@ -129,8 +129,9 @@ def _range(tree: "Tree", base: str | None, step: "Step | None") -> _Range:
     head = commits.resolve(tree.root, "HEAD")
     if step is not None:
         _is_the_change(tree, step)
-    if base is None and step is not None and step.pull is not None:
-        return _Range(commits.fork(tree.root, f"refs/remotes/origin/{step.pull.base}"), head)
+    into = (step.pull.base if step.pull else step.branch) if step else None
+    if base is None and into:
+        return _Range(commits.fork(tree.root, f"refs/remotes/origin/{into}"), head)
     if base is not None:
         return _Range(commits.fork(tree.root, commits.resolve(tree.root, base)), head)
     from canaryfleet.commands import diff
