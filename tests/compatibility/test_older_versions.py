@@ -44,7 +44,10 @@ class Said(NamedTuple):
 
 def run(root: Path | None, *words: str) -> Said:
     """Run a command, on a repository if it needs one."""
-    out, err = io.TextIOWrapper(io.BytesIO(), "utf-8"), io.StringIO()
+    out, err = (
+        io.TextIOWrapper(io.BytesIO(), "utf-8", newline=""),
+        io.StringIO(),
+    )  # as a process has it: with bytes below
     with redirect_stdout(out), redirect_stderr(err):
         code = cli.main([*words, *(["--root", str(root)] if root else [])])
     out.seek(0)
