@@ -44,13 +44,23 @@ def asked(body: bytes) -> Wanted:
     Raises Unusable for another body, or another parameter: a filter that is not understood is none.
     """
     try:
-        given = (json.loads(body).get("input") or {}).get("parameters") or {}
+        given = _map(_map(json.loads(body), "input"), "parameters")
         filters = {name: _names(value) for name, value in given.items()}
-    except (ValueError, TypeError, AttributeError, RecursionError):
+    except (ValueError, TypeError, RecursionError):
         raise Unusable("the body has no parameters that are names or lists of names") from None
     if unknown := filters.keys() - set(FILTERS):
         raise Unusable(f"{one_line(', '.join(sorted(unknown)))}: the parameters are {' and '.join(FILTERS)}")
     return Wanted(**filters)
+
+
+def _map(value: Any, key: str) -> dict[str, Any]:
+    """What stands below a key; what is left out, or null, is empty."""
+    if not isinstance(value, dict):
+        raise TypeError
+    found = value.get(key)
+    if not isinstance(found, dict | None):
+        raise TypeError
+    return found or {}
 
 
 def _names(value: Any) -> frozenset[str]:
@@ -64,7 +74,7 @@ def sets(root: str, commit: str) -> Sets:
     """app, cluster, destination, namespace, path, release and version of every overlay of a commit.
 
     By a fixed number of calls of git. Raises Problems: CF025 git failed, CF163 what is no release, CF164 and CF165 an
-    overlay that points nowhere, CF166 a cluster without its file.
+    overlay that points nowhere, CF166 a cluster without its file, CF148 two clusters with one destination.
     """
     pointed = [
         (app, cluster, _release(there, app, cluster))
@@ -124,10 +134,13 @@ def _destinations(root: str, commit: str, clusters: Collection[str]) -> dict[str
     """What Argo CD calls each cluster: its own name, or the one that its file gives it there."""
     paths = {cluster: f"{repo.CLUSTERS}/{cluster}.yaml" for cluster in clusters}
     found = git.blobs(root, (f"{commit}:./{path}" for path in paths.values()), LARGEST)
-    return {
-        cluster: _destination(found.get(f"{commit}:./{path}"), path, cluster)
-        for cluster, path in paths.items()
-    }
+    known_as: dict[str, str] = {}  # the cluster by its destination
+    for cluster, path in sorted(paths.items()):
+        name = _destination(found.get(f"{commit}:./{path}"), path, cluster)
+        if (other := known_as.setdefault(name, cluster)) != cluster:
+            text = f"{cluster} and {other} have the same name in Argo CD, {name}"
+            raise problem(Place(path), "CF148", text)
+    return {cluster: name for name, cluster in known_as.items()}
 
 
 def _destination(data: bytes | None, path: str, cluster: str) -> str:

@@ -62,6 +62,7 @@ def read(tree: Tree, apps: Iterable[str] = ()) -> Reading:
     findings: list[Finding] = []
     settings = _collect(findings, lambda: fleet(tree))
     clusters = read_clusters(tree, findings)
+    findings += _twice(clusters)
     specs: dict[str, Spec] = {}
     tools: dict[str, str] = {}
     for app in apps_with_specs(tree, apps):
@@ -154,6 +155,18 @@ def read_clusters(tree: Tree, findings: list[Finding]) -> dict[str, Cluster]:
             continue  # it would else stand for the cluster that it names
         clusters[cluster.metadata.name] = cluster
     return clusters
+
+
+def _twice(clusters: Mapping[str, Cluster]) -> Iterator[Finding]:
+    """Clusters that are one: their overlays would be applied by turns to the same place."""
+    seen: dict[tuple[str, str], str] = {}
+    for name, cluster in sorted(clusters.items()):
+        known_as = cluster.argocd.name if cluster.argocd else name
+        for what, value in (("`uid`", cluster.uid), ("name in Argo CD", known_as)):
+            other = seen.setdefault((what, value), name) if value else name
+            if other != name:
+                text = f"{name} and {other} have the same {what}, {value}"
+                yield Finding(Place(f"{CLUSTERS}/{name}.yaml"), "CF148", text, "give each cluster its own")
 
 
 def _spec(tree: Tree, app: str, tools: dict[str, str], *, built: bool = True) -> Spec:

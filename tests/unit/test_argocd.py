@@ -136,6 +136,19 @@ def test_what_was_edited_or_is_missing_is_found_and_mended(
     assert file.read_bytes() == wanted
 
 
+@pytest.mark.parametrize("field", ["uid: 1f0c0d34-7a9e-4a1c-9a57-2b6c3e1d4f50", "argocd: {name: in-cluster}"])
+def test_a_file_that_was_copied_makes_no_second_cluster(
+    project: Project, capsys: pytest.CaptureFixture[str], field: str
+) -> None:
+    """Both overlays would be applied to the one by turns, also that of a wave whose turn it is not."""
+    files = sorted((project.root / "clusters").glob("*.yaml"))[:2]
+    for file in files:
+        text = "\n".join(line for line in file.read_text().splitlines() if line.split(":")[0] not in field)
+        file.write_text(f"{text}\n{field}\n")
+    said = check(project, capsys)
+    assert f"clusters/{files[1].name}: error CF148: {files[1].stem} and {files[0].stem} have the same" in said
+
+
 def test_files_of_others_stay_and_those_of_an_app_that_is_gone_go(
     project: Project, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -111,6 +111,15 @@ def test_what_finds_nothing_or_is_not_understood_is_no_empty_answer(clone, param
     assert "output" not in answer
 
 
+@pytest.mark.parametrize("text", ['{"input": %s}', '{"input": {"parameters": %s}}'])
+def test_what_is_no_map_asks_for_nothing_and_not_for_everything(text: str) -> None:
+    for value in ("0", "false", '""', "[]", '[{"app": "fraud"}]'):
+        with pytest.raises(Unusable):
+            asked((text % value).encode())
+    for value in ("null", "{}"):
+        assert asked((text % value).encode()) == (None, None)
+
+
 def test_what_is_not_committed_is_not_served(clone: Path) -> None:
     before = execute(clone)
     subprocess.run(["rm", "-r", str(clone / "overlays" / "fraud")], check=True)
@@ -129,6 +138,9 @@ def test_what_is_not_committed_is_not_served(clone: Path) -> None:
         lambda root: git(root, "rm", "-q", "clusters/eu-west-1a.yaml"),
         lambda root: (root / "clusters/eu-west-1a.yaml").write_text("- no cluster\n"),
         lambda root: (root / "clusters/eu-west-1a.yaml").write_text("kind: Cluster\nargocd: {name: 1}\n"),
+        lambda root: (root / "clusters/eu-west-1a.yaml").write_text(
+            "kind: Cluster\nargocd: {name: eu-north-1a}\n"
+        ),
         lambda root: git(root, "mv", "overlays/fraud", "overlays/fra\nud"),
         lambda root: git(root, "mv", "overlays/fraud", "overlays/{{fraud}}"),
     ],
