@@ -8,7 +8,7 @@ from canaryfleet.files import Tree
 from canaryfleet.ground import Ground, Half
 from canaryfleet.live import Live, Settings, kept
 from canaryfleet.live import resolve as live_settings
-from canaryfleet.manifests import Builder, Object, immutable
+from canaryfleet.manifests import KUSTOMIZATION, Builder, Object, immutable
 from canaryfleet.models.decision import Amounts, Load, Site
 from canaryfleet.models.release import Release
 from canaryfleet.standing import Facts
@@ -30,13 +30,18 @@ def takes_of(
         return {name: dict(resources[name]) for name in release.clusters if name in resources}
 
 
+_HEAD = "apiVersion: {}\nkind: {}\n".format(*KUSTOMIZATION)
+
+
 def _builder(tree: Tree, app: str, release: Release) -> Callable[[str | None], Sequence[Object]]:
     """Builds a release with a variant, as an overlay would."""
     asked = f"{repo.OVERLAYS}/{app}/clusters/-"  # no cluster has that name
     at = f"../../releases/{release.id}"
 
     def build(variant: str | None) -> Sequence[Object]:
-        text = f"resources:\n- {at}\n" + (f"components:\n- {at}/variants/{variant}\n" if variant else "")
+        text = f"{_HEAD}resources:\n- {at}\n" + (
+            f"components:\n- {at}/variants/{variant}\n" if variant else ""
+        )
         made[f"{asked}/kustomization.yaml"] = text.encode()
         return builder.build(asked)
 
