@@ -43,7 +43,9 @@ def rollback(tree: Tree, app: str, who: str, why: str, now: datetime, release: s
         raise problem(place, CANT, what, nearest(id, facts.situation.releases))
     proposal = backward.by_hand(facts, found, who, why)
     if not proposal.reasons[0].clusters:
-        remedy = f"`canaryfleet bar {app} {found.id} --why …` keeps it from being given to any"
+        having = some(sorted({pointer.release for pointer in facts.pointers.values()}))
+        others = f"clusters have {having}: --release takes one of them back; " if having else ""
+        remedy = f"{others}`canaryfleet bar {app} {found.id} --why …` keeps it from being given to any"
         raise problem(place, CANT, f"no cluster has {found.id}, or another release with its pods", remedy)
     decision = Decision(
         app=app,

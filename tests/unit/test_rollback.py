@@ -110,7 +110,11 @@ def test_where_nobody_has_it_nothing_is_written(
 ) -> None:
     story.release("1.2.0")
     assert run(*WHY) == 1
-    assert "CF187: no cluster has 1.2.0" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "CF187: no cluster has 1.2.0" in said
+    (bad,) = {pointer.release for pointer in story.pointers().values() if pointer.release.startswith("1.1.0")}
+    assert "clusters have 1.0.0-" in said
+    assert f"{bad}: --release takes one of them back" in said, "the spec has moved on from what is bad"
     assert run(*WHY, "--release", "9.9.9") == 1
     assert story.git("status", "--porcelain") == ""
 
