@@ -17,6 +17,7 @@ from canaryfleet.resolve import Plan
 RULES: tuple[Rule, ...] = (
     workload.mutable,
     workload.no_pods,
+    workload.exposed,
     exposure.jumps,
     exposure.backward,
     exposure.short_steps,

@@ -1,11 +1,15 @@
 """What runs: images and models that can become something else under a release."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from canaryfleet.advice.subject import Path, Subject, warning
 from canaryfleet.errors import Issue
+from canaryfleet.masked import is_secret
 from canaryfleet.workload.pod import MUTABLE_VERSIONS, has_digest
+
+# The path of a file with the secret, what a variable or another one has, a number, a switch.
+ELSEWHERE = re.compile(r"/|\./|file:|.*\$\(|[0-9.]+\Z|(?:true|false)\Z", re.IGNORECASE | re.DOTALL)
 
 
 def no_pods(subject: Subject) -> Iterator[Issue]:
@@ -28,6 +32,25 @@ def no_pods(subject: Subject) -> Iterator[Issue]:
             f"`replicas: 0`: {what}, so nothing is measured there and no release is ever proven",
             "give it pods, or take the app away with `lifecycle: retiring`",
         )
+
+
+def exposed(subject: Subject) -> Iterator[Issue]:
+    """CF307: variables whose name says that they are secret, with the value in the spec."""
+    spec = subject.plan.inputs.spec
+    overrides = (("overrides", number, "env") for number in range(len(spec.overrides)))
+    places: list[tuple[Path, Mapping[str, object]]] = [
+        (("workload", "env"), spec.workload.env),
+        *zip(overrides, (item.env for item in spec.overrides), strict=True),
+    ]
+    for path, variables in places:
+        for name, value in variables.items():
+            if isinstance(value, str) and value and not ELSEWHERE.match(value) and is_secret(name, value):
+                yield warning(
+                    (*path, name),
+                    "CF307",
+                    f"{name} stands here in plain text: in Git, in every release, and in the cluster's objects",
+                    "put it into a Secret, and name that: {secret: NAME, key: KEY}",
+                )
 
 
 def mutable(subject: Subject) -> Iterator[Issue]:

@@ -242,6 +242,11 @@ CASES = {
         "\n---\n# clusters/eu-1.yaml\nresources: {nvidia.com/gpu: 2}",
         [],
     ),
+    "names of what is secret": (
+        "workload: {env: {DB_PASSWORD: hunter2, TOKEN_FILE: /run/secrets/token, MAX_TOKENS: '5', USE_API_KEY: 'true',"
+        " API_TOKEN: $(OTHER), EMPTY_SECRET: ''}}\noverrides: [{clusters: [eu-1], env: {API_KEY: other}}]",
+        ["CF307 workload.env.DB_PASSWORD", "CF307 overrides.0.env.API_KEY"],
+    ),
     "the newest model": (
         "workload: {model: {name: m, version: '7', uri: 's3://models/latest/m'}}",
         ["CF117 workload.model.uri"],
