@@ -2,9 +2,11 @@
 
 from collections.abc import Iterable, Iterator
 from datetime import datetime
+from posixpath import join
 from typing import NamedTuple
 
 from canaryfleet import backward, content, git, history, past, repo, standing
+from canaryfleet.digest import sha256
 from canaryfleet.errors import WARNING, Finding, Place, Problems, problem
 from canaryfleet.files import Changes, Tree
 from canaryfleet.models.decision import Decision, Merged, Pointed, Policy, Reason, Situation, release_facts
@@ -58,7 +60,27 @@ def rollback(tree: Tree, app: str, who: str, why: str, now: datetime, release: s
     )
     left = [item for item in proposal.reasons[1:] if item.code == "failed"]
     stays = tuple(name for item in left for name in item.clusters)
-    return Way(decision, content.of(tree, decision), stays, [*findings, *_staying(app, left)])
+    warnings = [*findings, *_staying(app, left), *_altered(tree, app, {move.to for move in decision.moves})]
+    return Way(decision, content.of(tree, decision), stays, warnings)
+
+
+def _altered(tree: Tree, app: str, goals: Iterable[str | None]) -> Iterator[Finding]:
+    """CF169 of files that are not what was frozen: going back to them is going on to what nobody proved."""
+    for id in sorted(goal for goal in goals if goal):
+        home = join(repo.OVERLAYS, app, "releases", id)
+        for path, wanted in repo.release(tree, app, id).files.items():
+            place = join(home, path)
+            if not _is_as_frozen(tree, place, wanted):
+                what = "clusters go back to this release, and the file is not as release.yaml has it"
+                yield Finding(Place(place), "CF169", what, "restore it from Git before you merge", WARNING)
+
+
+def _is_as_frozen(tree: Tree, path: str, wanted: str) -> bool:
+    """A file that can't be read (gone, a link that leads out) is not; going back goes on all the same."""
+    try:
+        return sha256(tree.read(path)) == wanted
+    except Problems:
+        return False
 
 
 def _staying(app: str, reasons: Iterable[Reason]) -> Iterator[Finding]:

@@ -119,6 +119,27 @@ def test_where_nobody_has_it_nothing_is_written(
     assert story.git("status", "--porcelain") == ""
 
 
+@pytest.mark.parametrize("how", ["changed", "gone", "a link"])
+def test_a_fallback_that_is_not_what_was_frozen_is_said(
+    story: Story, run: Run, capsys: pytest.CaptureFixture[str], how: str
+) -> None:
+    """It goes back all the same: whoever is in a hurry decides that."""
+    (old,) = {pointer.fallback for pointer in story.pointers().values() if pointer.fallback}
+    path = f"overlays/{APP}/releases/{old}/rollout.yaml"
+    if how == "changed":
+        (story.people / path).write_text((story.people / path).read_text() + "# a small correction\n")
+    else:
+        (story.people / path).unlink()
+    if how == "a link":
+        (story.people / path).symlink_to("/etc/passwd")
+    assert run(*WHY) == 0
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if "CF169" in line]
+    assert line.startswith(f"{path}: warning CF169: clusters go back to this release")
+    story.git("checkout", "-q", "--", ".")
+    assert run(*WHY) == 0
+    assert "CF169" not in capsys.readouterr().err
+
+
 def test_without_history_it_works_and_says_so(
     story: Story, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
