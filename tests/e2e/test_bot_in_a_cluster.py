@@ -1,15 +1,12 @@
-"""The bot as deploy/bot has it: a cluster takes the manifests, and with exactly their rights two replicas share the work.
+"""The bot as deploy/bot has it: a cluster takes the manifests, and the bot works with exactly their rights.
 
-KWOK plays the kubelet, so the bot's pods run nothing. Beside them run replicas as processes of their own (`replica.py`),
-each with the token of the pods' ServiceAccount and a clone that it makes, on a real forge; and one is killed, at moments
-that are left to chance, with all that it has started, as a container ends.
+KWOK plays the kubelet, so the bot's pods run nothing. Beside them runs a replica as a process of its own (`replica.py`),
+with the token of the pods' ServiceAccount and a clone that it makes, on a real forge.
 """
 
 import copy
 import json
 import os
-import random
-import signal
 import subprocess
 import sys
 import time
@@ -38,7 +35,6 @@ MANIFESTS = Path(__file__).resolve().parents[2] / "deploy/bot"
 REPLICA = Path(__file__).with_name("replica.py")
 QUICK = {"interval": "2s", "window": "8s", "count": 3, "minimumSamples": 20, "metrics": [ERROR_RATE]}
 SPEC = {"exposure__steps": [{"weight": "50%", "for": "2s"}], "analysis": QUICK, "workload__replicas": 1}
-SEED = 20261122  # of what is left to chance; how far a run has come by then no seed says
 LIMIT = 90.0
 PATIENCE = 600.0
 LOOK = 0.2
@@ -226,16 +222,6 @@ class Site:
         self.logs.append(process.log)
         return process
 
-    def release(self, version: str) -> None:
-        """Bring a release of every app to main."""
-        self._render(version)
-        self.pull()
-        self.git("push", "-q", "origin", "HEAD:main")
-
-    def pull(self) -> None:
-        """Ann's clone has what main says."""
-        self.git("pull", "-q", "--rebase", "origin", "main")
-
     def until_done(self, each: Callable[[], bool] = lambda: True) -> None:
         """The apps follow main, until the newest release of all is done, and `each` says that it is over."""
         deadline = time.monotonic() + PATIENCE
@@ -248,12 +234,6 @@ class Site:
                 return
             time.sleep(LOOK)
         raise AssertionError("it never ends\n" + "\n".join(log.read_text()[-3000:] for log in self.logs))
-
-    def holders(self) -> dict[str, str]:
-        """Who holds which app's Lease."""
-        path = f"/apis/coordination.k8s.io/v1/namespaces/{self.space}/leases"
-        leases = self.kube.raw_json(path)["items"]
-        return {one["metadata"]["name"]: one["spec"].get("holderIdentity", "") for one in leases}
 
     def said(self, since: int = 0) -> list[dict[str, Any]]:
         """The log of the first replica, from a byte on."""
@@ -327,140 +307,3 @@ def complaints(site: Site, since: int, words: str) -> list[dict[str, Any]]:
 
 
 # ---- replicas
-
-
-class Axe:
-    """Kills a replica when a moment has come, waits until the other has all apps, and starts another in its place."""
-
-    def __init__(self, site: Site) -> None:
-        self.site, self.chance = site, random.Random(SEED)
-        self.moments: list[str] = []
-        self.came: Callable[[], bool] = lambda: False
-        self.killed: list[str] = []
-        self.took: list[float] = []
-        self.fell: tuple[str, float] | None = None
-        self.replicas = {slot: (slot, site.start(slot, slot)) for slot in ("pod-one", "pod-two")}
-
-    def turn(self) -> bool:
-        """Do what is due; true if nothing is left to do."""
-        if self.fell:
-            self._replace(*self.fell)
-        elif self.moments and self.came():
-            self._kill()
-        return not (self.moments or self.fell)
-
-    def arm(self, *moments: str) -> None:
-        """What to wait for, each time: a new pull request, a merge, or some seconds."""
-        self.moments = list(moments)
-        self._await()
-
-    def _await(self) -> None:
-        site, moment = self.site, next(iter(self.moments), "")
-        until = time.monotonic() + self.chance.uniform(0, 6)
-        looks: dict[str, Callable[[], object]] = {
-            "request": lambda: len(site.ann.pulls("all")),
-            "merged": lambda: site.ann.ask("GET", f"/repos/{REPOSITORY}/branches/main")["commit"]["id"],
-            "any": lambda: time.monotonic() > until,
-        }
-        if moment:
-            look = looks[moment]
-            before = look()
-            self.came = lambda: look() != before
-
-    def _kill(self) -> None:
-        """One that has an app now."""
-        names = {name: slot for slot, (name, _) in self.replicas.items()}
-        busy = sorted({holder for holder in self.site.holders().values() if holder in names})
-        if not busy:
-            return
-        name = self.chance.choice(busy)
-        end_all(self.replicas[names[name]][1].pid)
-        self.killed.append(self.moments.pop(0))
-        self.fell = names[name], time.monotonic()
-
-    def _replace(self, slot: str, at: float) -> None:
-        (other,) = [name for place, (name, _) in self.replicas.items() if place != slot]
-        if set(self.site.holders().values()) == {other}:
-            self.took.append(time.monotonic() - at)
-            name = f"{slot}-{len(self.killed)}"
-            self.replicas[slot] = (name, self.site.start(name, slot))
-            self.fell = None
-            self._await()
-        assert time.monotonic() - at < LIMIT, f"{other} does not take over: {self.site.holders()}"
-
-
-def end_all(pid: int) -> None:
-    """SIGKILL a process and all that it has started, as the end of a container does; nothing of it goes on first."""
-    found, looked = [pid], 0
-    while looked < len(found):
-        os.kill(found[looked], signal.SIGSTOP)
-        found += children(found[looked])
-        looked += 1
-    for one in found:
-        os.kill(one, signal.SIGKILL)
-
-
-def children(parent: int) -> list[int]:
-    """The processes that a process has started and that are there now."""
-    found = []
-    for path in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            fields = path.read_text().rpartition(")")[2].split()  # proc(5): state, and then the parent
-        except OSError:
-            continue  # it has ended meanwhile
-        if int(fields[1]) == parent and fields[0] != "Z":
-            found.append(int(path.parent.name))
-    return found
-
-
-@NEWEST
-def test_of_two_replicas_one_is_killed_again_and_again_and_nothing_is_lost_or_done_twice(
-    make_site: SiteMaker, record_property: Callable[[str, object], None]
-) -> None:
-    site = make_site(["chat", "fraud", "search"])
-    axe = Axe(site)
-    axe.arm("request", "any")
-    site.until_done(axe.turn)
-    for app in site.apps:
-        app.serve(app.newest)
-    site.release("1.1.0")
-    for app in site.apps:
-        app.serve(app.newest)
-    axe.arm("merged", "any")
-    site.until_done(axe.turn)
-    record_property("replicas that were killed, by when", ", ".join(axe.killed))
-    record_property(
-        "seconds until the other had all apps", ", ".join(f"{seconds:.0f}" for seconds in axe.took)
-    )
-    record_property("peak memory of a replica in MB", round(peak(axe), 0))
-
-    site.pull()
-    subjects = site.git("log", "--reverse", "--format=%s", "main").splitlines()
-    for app in site.apps:
-        app.until_healthy(app.newest)
-        mine = [subject for subject in subjects if subject.startswith(f"{app.name}: ")]
-        assert [subject for subject in mine if not subject.endswith(" is done")] == [
-            f"{app.name}: {version} to wave all ({app.cluster})" for version in ("1.0.0", "1.1.0")
-        ]
-    everything = site.ann.pulls("all")
-    assert all(pull["state"] == "closed" for pull in everything)
-    titles = [pull["title"] for pull in everything if "is done" not in pull["title"]]
-    assert len(titles) == len(set(titles)) == 2 * len(site.apps), "each is proposed once"
-    merged = [pull["title"] for pull in everything if pull["merged"]]
-    assert len(merged) == len(set(merged)) == 4 * len(site.apps), "and merged once"
-    wait_until(lambda: branches(site) == ["main"], "nothing is left behind", LIMIT)
-    for log in site.logs:
-        assert "Traceback" not in log.read_text()
-        assert '"errorKind": "bug"' not in log.read_text()
-
-
-def branches(site: Site) -> list[str]:
-    """What the forge has."""
-    return [one["name"] for one in site.ann.ask("GET", f"/repos/{REPOSITORY}/branches")]
-
-
-def peak(axe: Axe) -> float:
-    """The largest memory of a replica that runs, in MB, without that of git."""
-    found = [Path(f"/proc/{process.pid}/status").read_text() for _, process in axe.replicas.values()]
-    lines = [line for text in found for line in text.splitlines() if line.startswith("VmHWM:")]
-    return max(int(line.split()[1]) for line in lines) / 1024
