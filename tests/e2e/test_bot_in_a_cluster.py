@@ -222,6 +222,10 @@ class Site:
         self.logs.append(process.log)
         return process
 
+    def pull(self) -> None:
+        """Ann's clone has what main says."""
+        self.git("pull", "-q", "--rebase", "origin", "main")
+
     def until_done(self, each: Callable[[], bool] = lambda: True) -> None:
         """The apps follow main, until the newest release of all is done, and `each` says that it is over."""
         deadline = time.monotonic() + PATIENCE
