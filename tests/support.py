@@ -50,6 +50,13 @@ class Project:
                 target.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy(item, target)
 
+    def deployed(self, app: str, *sources: Path) -> None:
+        """The app of these files, rendered, and every cluster points at its release."""
+        for source in sources:
+            self.copy(source, app)
+        self.render()
+        self.point_everything(app)
+
     def spec(self, app: str) -> Path:
         """The folder of an app's spec."""
         return self.root / "specs" / app

@@ -85,7 +85,7 @@ def _project(
         "sourceRepos": [settings.repository],
         "destinations": [
             {"name": name, "namespace": namespace}
-            for name in sorted(_known_as(name, item) for name, item in clusters.items())
+            for name in sorted(item.known_as for item in clusters.values())
             for namespace in namespaces
             if namespace
         ],
@@ -98,11 +98,6 @@ def _project(
 
 def _kinds(places: Iterable[Place]) -> list[Object]:
     return [{"group": group, "kind": kind} for group, kind in sorted({place[:2] for place in places})]
-
-
-def _known_as(name: str, cluster: Cluster) -> str:
-    """What Argo CD calls a cluster."""
-    return cluster.argocd.name if cluster.argocd else name
 
 
 def _applications(
@@ -152,7 +147,7 @@ def _ignored(app: str, namespace: str) -> Sequence[Object]:
 
 def _destination(clusters: Mapping[str, Cluster]) -> str:
     """What Argo CD calls the overlay's cluster, as a Go template."""
-    others = {name: known for name, item in clusters.items() if (known := _known_as(name, item)) != name}
+    others = {name: item.known_as for name, item in clusters.items() if item.known_as != name}
     if not others:
         return CLUSTER
     pairs = " ".join(f'"{name}" "{known}"' for name, known in sorted(others.items()))

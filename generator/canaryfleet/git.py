@@ -130,11 +130,8 @@ def default_ref(root: str | os.PathLike[str], branch: str) -> str | None:
     read is not nothing: it raises `Problems` CF025, or a check against the branch would pass unseen.
     """
     candidates = _refs_of(branch)
-    try:
-        done = _call(root, ["for-each-ref", "--format=%(refname)", *candidates], None, 60)
-    except FileNotFoundError:
-        return None
-    if done.returncode and _NO_REPOSITORY in done.stderr:
+    done = _asked(root, ["for-each-ref", "--format=%(refname)", *candidates])
+    if done is None:
         return None
     if done.returncode:
         raise _failure(["for-each-ref"], done)
@@ -161,6 +158,15 @@ def main_branch(root: str | os.PathLike[str]) -> str | None:
     return found[0].removeprefix("refs/heads/") if len(found) == 1 else None
 
 
+def _asked(root: str | os.PathLike[str], words: list[str]) -> subprocess.CompletedProcess[bytes] | None:
+    """What git answers, also that it failed; None without git, or where no repository is."""
+    try:
+        done = _call(root, words, None, 60)
+    except FileNotFoundError:
+        return None
+    return None if done.returncode and _NO_REPOSITORY in done.stderr else done
+
+
 def _refs_of(branch: str) -> tuple[str, str]:
     """Where `branch` may be: what the remote has comes first. Raises `Problems` CF026."""
     check_ref(branch)
@@ -176,14 +182,11 @@ def branch_files(root: str | os.PathLike[str], branch: str, *under: str) -> dict
         return None if default_ref(root, branch) is None else {}
     for ref in _refs_of(branch):
         words = _listing(ref, under)
-        try:
-            done = _call(root, words, None, 60)
-        except FileNotFoundError:
+        done = _asked(root, words)
+        if done is None:
             return None
         if not done.returncode:
-            return _listed(done.stdout)
-        if _NO_REPOSITORY in done.stderr:
-            return None
+            return _files(done.stdout)
         if b"Not a valid object name" not in done.stderr:
             raise _failure(words, done)
     return None
@@ -196,7 +199,7 @@ def tree_files(root: str | os.PathLike[str], ref: str, *under: str) -> dict[str,
     left out. Raises `Problems`: CF025 there is no such ref, CF026 its name is not allowed.
     """
     check_ref(ref)
-    return _listed(run(root, _listing(ref, under))) if under else {}
+    return _files(run(root, _listing(ref, under))) if under else {}
 
 
 def _listing(ref: str, under: tuple[str, ...]) -> list[str]:
@@ -205,21 +208,32 @@ def _listing(ref: str, under: tuple[str, ...]) -> list[str]:
     return ["ls-tree", "-r", "-z", ref, "--", *folders]
 
 
-def _listed(printed: bytes) -> dict[str, str]:
-    files = {}
-    for entry in printed.split(b"\0")[:-1]:
-        about, path = entry.split(b"\t", 1)
-        _mode, kind, blob = about.split(b" ")
-        if kind == b"blob":
-            files[os.fsdecode(path)] = blob.decode()
-    return files
+class Entry(NamedTuple):
+    """A line of `ls-tree -z`. `mode`: `100644`, `100755`, `120000` a link, `160000` a submodule, whose kind is `commit`."""
+
+    mode: bytes
+    kind: bytes
+    id: str
+    path: str
+
+
+def entries(printed: bytes) -> Iterator[Entry]:
+    """What `ls-tree -z` printed."""
+    for line in printed.split(b"\0")[:-1]:
+        about, path = line.split(b"\t", 1)
+        mode, kind, id = about.split(b" ")
+        yield Entry(mode, kind, id.decode(), os.fsdecode(path))
+
+
+def _files(printed: bytes) -> dict[str, str]:
+    return {entry.path: entry.id for entry in entries(printed) if entry.kind == b"blob"}
 
 
 def links(root: str | os.PathLike[str], ref: str, under: str) -> list[str]:
     """What at `under` and below it is no regular file: symbolic links and submodules. Raises `Problems`: CF025, CF026."""
     check_ref(ref)
-    entries = run(root, ["ls-tree", "-r", "-z", ref, "--", under]).split(b"\0")[:-1]
-    return [os.fsdecode(entry.split(b"\t", 1)[1]) for entry in entries if not entry.startswith(b"100")]
+    printed = run(root, ["ls-tree", "-r", "-z", ref, "--", under])
+    return [entry.path for entry in entries(printed) if not entry.mode.startswith(b"100")]
 
 
 class Clone(NamedTuple):
@@ -232,11 +246,8 @@ class Clone(NamedTuple):
 def clone(root: str | os.PathLike[str]) -> Clone | None:
     """What the folder `root` is in; None if that is no repository, or there is no git. Raises `Problems` CF025."""
     asked = ["rev-parse", "--is-shallow-repository", "--show-prefix"]
-    try:
-        done = _call(root, asked, None, 60)
-    except FileNotFoundError:
-        return None
-    if done.returncode and _NO_REPOSITORY in done.stderr:
+    done = _asked(root, asked)
+    if done is None:
         return None
     if done.returncode:
         raise _failure(asked, done)

@@ -161,8 +161,7 @@ def _twice(clusters: Mapping[str, Cluster]) -> Iterator[Finding]:
     """Clusters that are one: their overlays would be applied by turns to the same place."""
     seen: dict[tuple[str, str], str] = {}
     for name, cluster in sorted(clusters.items()):
-        known_as = cluster.argocd.name if cluster.argocd else name
-        for what, value in (("`uid`", cluster.uid), ("name in Argo CD", known_as)):
+        for what, value in (("`uid`", cluster.uid), ("name in Argo CD", cluster.known_as)):
             other = seen.setdefault((what, value), name) if value else name
             if other != name:
                 text = f"{name} and {other} have the same {what}, {value}"

@@ -40,7 +40,7 @@ def _index(environment: Mapping[str, str]) -> dict[str, str]:
 
 def _export(root: str, environment: Mapping[str, str], folder: str) -> None:
     tree = git.run(root, ["write-tree"], environment=_index(environment)).decode().strip()
-    entries = [_entry(line) for line in git.run(root, ["ls-tree", "-r", "-z", tree]).split(b"\0")[:-1]]
+    entries = list(git.entries(git.run(root, ["ls-tree", "-r", "-z", tree])))
     content = git.blobs(root, {blob for _, kind, blob, _ in entries if kind == b"blob"}, LIMIT)
     links: dict[str, bytes] = {}
     for mode, kind, blob, path in entries:
@@ -54,13 +54,6 @@ def _export(root: str, environment: Mapping[str, str], folder: str) -> None:
             _write(join(folder, path), data)
     for path, target in links.items():  # last: nothing is written through them
         os.symlink(target, os.fsencode(join(folder, path)))
-
-
-def _entry(line: bytes) -> tuple[bytes, bytes, str, str]:
-    """Mode, kind, id and path of a line of ls-tree."""
-    about, path = line.split(b"\t", 1)
-    mode, kind, blob = about.split(b" ")
-    return mode, kind, blob.decode(), os.fsdecode(path)
 
 
 def _write(path: str, data: bytes | None) -> None:

@@ -21,10 +21,7 @@ APP, PILOT, OTHER = "chat", "eu-1", "eu-2"
 def project(tmp_path: Path) -> Project:
     """The first release everywhere, and the second on the pilot: its canary may be under way."""
     project = Project(tmp_path)
-    project.copy(HERE / "shared", APP)
-    project.copy(HERE / "second-release" / "first", APP)
-    project.render()
-    project.point_everything(APP)
+    project.deployed(APP, HERE / "shared", HERE / "second-release" / "first")
     project.copy(HERE / "second-release" / "second", APP)
     project.render()
     project.point(APP, "pilot")
@@ -151,10 +148,7 @@ def test_going_back_to_another_way_of_scaling_leaves_no_pods_away(project: Proje
 
 def test_a_release_that_render_takes_away_keeps_no_settings_waiting(tmp_path: Path) -> None:
     project = Project(tmp_path)
-    project.copy(HERE / "shared", APP)
-    project.copy(HERE / "second-release" / "first", APP)
-    project.render()
-    project.point_everything(APP)
+    project.deployed(APP, HERE / "shared", HERE / "second-release" / "first")
     who = ["-c", "user.name=ann", "-c", "user.email=ann@acme.example", "-c", "commit.gpgsign=false"]
     for words in (["init", "-q", "-b", "main"], ["add", "-A"], [*who, "commit", "-qm", "so"]):
         subprocess.run(["git", *words], cwd=tmp_path, check=True)

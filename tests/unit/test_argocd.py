@@ -20,10 +20,7 @@ CONTROLLER = {"header", "cookie", "mirror"}
 def project(tmp_path: Path) -> Project:
     """The golden case, rendered and pointed."""
     made = Project(tmp_path)
-    made.copy(GOLDEN / "shared", APP)
-    made.copy(GOLDEN / "cases/argo-cd", APP)
-    made.render()
-    made.point_everything(APP)
+    made.deployed(APP, GOLDEN / "shared", GOLDEN / "cases/argo-cd")
     return made
 
 
@@ -223,10 +220,7 @@ def test_addresses_that_are_none_or_would_show_a_secret(project: Project, reposi
 
 def test_what_stable_pods_mount_is_not_pruned_when_a_release_drops_it(tmp_path: Path) -> None:
     made = Project(tmp_path)
-    made.copy(GOLDEN / "shared", APP)
-    made.copy(GOLDEN / "cases/base-several-deployments-hpa-configmap", APP)
-    made.render()
-    made.point_everything(APP)
+    made.deployed(APP, GOLDEN / "shared", GOLDEN / "cases/base-several-deployments-hpa-configmap")
     option = "argocd.argoproj.io/sync-options"
     kept = {
         item["metadata"]["name"]: item["metadata"]["annotations"][option]

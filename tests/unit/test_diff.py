@@ -63,6 +63,15 @@ class Repo(Project):
         self.point_everything(APP)
         self.commit()
 
+    @classmethod
+    def copied(cls, template: Path, root: Path) -> "Repo":
+        """One that was made before, for a test of its own."""
+        shutil.copytree(template, root)
+        repo = cls.__new__(cls)
+        Project.__init__(repo, root)
+        repo.data = json.loads(json.dumps(SPEC))
+        return repo
+
     def git(self, *words: str) -> str:
         who = ("-c", "user.name=ann", "-c", "user.email=ann@acme.example", "-c", "commit.gpgsign=false")
         done = subprocess.run(
@@ -109,13 +118,7 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def made(template: Path, tmp_path: Path) -> Repo:
     """A repository of the test's own."""
-    import shutil
-
-    shutil.copytree(template, tmp_path / "repo")
-    repo = Repo.__new__(Repo)
-    Project.__init__(repo, tmp_path / "repo")
-    repo.data = json.loads(json.dumps(SPEC))
-    return repo
+    return Repo.copied(template, tmp_path / "repo")
 
 
 Run = Callable[..., str]

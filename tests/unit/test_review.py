@@ -37,6 +37,11 @@ checks = st.tuples(
 
 def outside(text: str) -> str:
     """What is not in a fence, without our own markup; every fence has an end."""
+    return TAGS.sub("", "\n".join(unfenced(text)))
+
+
+def unfenced(text: str) -> list[str]:
+    """The lines that are in no fence; every fence has an end."""
     kept, fence = [], ""
     for line in text.split("\n"):
         mark = re.match(r"`{3,}", line)
@@ -47,7 +52,7 @@ def outside(text: str) -> str:
         else:
             kept.append(line)
     assert not fence
-    return TAGS.sub("", "\n".join(kept))
+    return kept
 
 
 def sound(text: str) -> None:
@@ -61,16 +66,7 @@ def sound(text: str) -> None:
 
 def outside_tags(text: str) -> list[str]:
     """The beginnings and ends of what is folded, in order, without those in fences."""
-    found, fence = [], ""
-    for line in text.split("\n"):
-        mark = re.match(r"`{3,}", line)
-        if fence:
-            fence = "" if line == fence else fence
-        elif mark:
-            fence = mark[0]
-        else:
-            found += re.findall(r"^</?details", line)
-    return found
+    return [found for line in unfenced(text) for found in re.findall(r"^</?details", line)]
 
 
 @PROPERTY

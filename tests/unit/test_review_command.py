@@ -7,13 +7,12 @@ from pathlib import Path
 
 import jsonschema
 import pytest
-from test_diff import APP, SPEC, Repo
+from test_diff import APP, Repo
 
 from canaryfleet import cli, schema
 from canaryfleet.forges import rest
 from fake_forge import ACTIONS, REPOSITORY, TOKEN, FakeForge, instead, lost
 from forges import Ground
-from support import Project
 
 MARK = "<!-- canaryfleet review . -->"
 IDEA = "idea"
@@ -34,11 +33,7 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def made(template: Path, tmp_path: Path) -> Repo:
     """A repository of the test's own."""
-    shutil.copytree(template, tmp_path / "repo")
-    repo = Repo.__new__(Repo)
-    Project.__init__(repo, tmp_path / "repo")
-    repo.data = json.loads(json.dumps(SPEC))
-    return repo
+    return Repo.copied(template, tmp_path / "repo")
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from canaryfleet import commits, diffview, git, merging, repo, review
 from canaryfleet.check import check
-from canaryfleet.commands import forecast, lint, plan
+from canaryfleet.commands import forecast, lint, plan, render
 from canaryfleet.diff import diff
 from canaryfleet.errors import ERROR, Finding, Problems
 from canaryfleet.excerpt import Section
@@ -85,11 +85,8 @@ def _lint(subject: Subject) -> "tuple[Check, Known | None]":
         findings, silenced = lint.judged(known, all_apps=not subject.apps)
     except Problems as problems:
         return review.of_findings("lint", problems.findings, ""), None
-    here = known.repository
-    fine = f"{count(len(here.specs), 'spec')} and {count(len(here.clusters), 'cluster')}: nothing is wrong"
-    more = f"; the specs silence {len(silenced)} of what is dangerous" if silenced else ""
-    made = review.of_findings("lint", findings, fine)
-    return made._replace(said=made.said + more), known
+    made = review.of_findings("lint", findings, lint.nothing_wrong(known))
+    return made._replace(said=made.said + lint.of_silenced(silenced)), known
 
 
 def _render(subject: Subject, known: "Known | None") -> Check:
@@ -98,13 +95,12 @@ def _render(subject: Subject, known: "Known | None") -> Check:
         return review.not_made("render", "the repository can't be read: see lint")
     proof = check(known)
     findings = [item for item in proof.findings if item not in known.findings]
-    fine = f"{count(proof.overlays, 'overlay')} and {count(proof.releases, 'release')} are what canaryfleet writes"
     waits = (
         f"; live settings of {count(len(proof.waiting), 'cluster')} wait for a Rollout"
         if proof.waiting
         else ""
     )
-    made = review.of_findings("render", findings, fine + waits)
+    made = review.of_findings("render", findings, render.as_written(proof) + waits)
     unknown = sorted(known.repository.specs.keys() - known.frozen.keys())
     broken = any(item.severity == ERROR for item in known.findings)
     if made.state == "failed" or not (unknown or broken):

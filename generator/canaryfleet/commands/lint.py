@@ -45,15 +45,24 @@ def run(given: list[str]) -> int:
     except Problems as problems:
         findings = list(problems.findings)
     else:
-        from canaryfleet.phrases import count
-
-        here = known.repository
-        shown = f"{count(len(here.specs), 'spec')} and {count(len(here.clusters), 'cluster')}"
-        fine = f"{shown}: nothing is wrong"
+        fine = nothing_wrong(known)
     _show(tree, options.output, findings, silenced)
     if fine and not findings and options.output == "text":
-        print(fine + (f"; the specs silence {len(silenced)} of what is dangerous" if silenced else ""))
+        print(fine + of_silenced(silenced))
     return outcome.code(findings)
+
+
+def nothing_wrong(known: "Known") -> str:
+    """What is said where there are no findings."""
+    from canaryfleet.phrases import count
+
+    here = known.repository
+    return f"{count(len(here.specs), 'spec')} and {count(len(here.clusters), 'cluster')}: nothing is wrong"
+
+
+def of_silenced(silenced: Silenced) -> str:
+    """What is said besides of warnings that specs silence."""
+    return f"; the specs silence {len(silenced)} of what is dangerous" if silenced else ""
 
 
 def judged(known: "Known", *, all_apps: bool) -> tuple[list[Finding], Silenced]:

@@ -10,6 +10,7 @@ from canaryfleet.errors import EXIT_OK, UsageError
 if TYPE_CHECKING:
     from argparse import Namespace
 
+    from canaryfleet.check import Proof
     from canaryfleet.errors import Finding
     from canaryfleet.files import Tree
     from canaryfleet.models.findings import FoundFinding
@@ -55,7 +56,6 @@ def run(given: list[str]) -> int:
 def _check(known: "Known", as_json: bool) -> int:
     from canaryfleet import output
     from canaryfleet.check import check
-    from canaryfleet.phrases import count
 
     proof = check(known)
     if as_json:
@@ -72,9 +72,15 @@ def _check(known: "Known", as_json: bool) -> int:
     output.findings_text(proof.findings, sys.stderr)
     _tell_waiting(proof.waiting)
     if not outcome.code(proof.findings):
-        shown = f"{count(proof.overlays, 'overlay')} and {count(proof.releases, 'release')}"
-        print(f"{shown} are what canaryfleet writes")
+        print(as_written(proof))
     return outcome.code(proof.findings)
+
+
+def as_written(proof: "Proof") -> str:
+    """What is said where the tree is what canaryfleet writes."""
+    from canaryfleet.phrases import count
+
+    return f"{count(proof.overlays, 'overlay')} and {count(proof.releases, 'release')} are what canaryfleet writes"
 
 
 def _tell_not_added(tree: "Tree") -> None:

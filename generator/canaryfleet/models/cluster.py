@@ -114,3 +114,8 @@ class Cluster(Model, frozen=True, kw_only=True):
     lifecycle: Annotated[
         Literal["active", "retiring"], Meta(description="`retiring` gets no new releases.")
     ] = "active"
+
+    @property
+    def known_as(self) -> str:
+        """What Argo CD calls it."""
+        return self.argocd.name if self.argocd else self.metadata.name
