@@ -103,6 +103,8 @@ class World:
         self.fleet = fleet()
         self.promotion = promotion()
         self.readable = True
+        self.rewritten: set[str] = set()
+        """Releases of which somebody changed a frozen file, past the gate."""
         self.waves = waves
         self.releases: dict[str, ReleaseFacts] = {}
         self.made: dict[str, ReleaseFacts] = {}
@@ -242,7 +244,8 @@ class World:
             releases=self.releases,
             pointers=dict(pointers),
             promotion=self.promotion if self.readable else None,
-            unreadable=None if self.readable else "line 3: not YAML",
+            unreadable=self._unreadable(),
+            rewritten=tuple(sorted(self.rewritten & self.releases.keys())),
             verdicts=self.seen[max(0, len(self.seen) - 1 - late)],
             carried=carried,
             absent=tuple(name for name, c in self.clusters.items() if c.live is None),
@@ -250,6 +253,11 @@ class World:
             latest=max((c.stamp for c in self.commits[:upto] if c.merged.by == "bot"), default=None),
             requests=tuple(self.requests),
         )
+
+    def _unreadable(self) -> str | None:
+        if self.rewritten & self.releases.keys():
+            return "it was frozen, and is otherwise now"
+        return None if self.readable else "line 3: not YAML"
 
     def _dated(self, upto: int, now: datetime) -> Iterator[Merged]:
         """The history as a reader with this clock has it: a time that is still to come is none."""
@@ -636,6 +644,7 @@ def check_commit(world: World, index: int) -> None:
     if not commit.gated or commit.reading is None:
         return
     check_record(world, index, commit)
+    check_content(world, index, commit)
     for move in commit.merged.moves:
         if is_forward(world, commit, move):
             assert commit.merged.kind != "Rollback", (
@@ -661,6 +670,15 @@ def check_record(world: World, index: int, commit: Commit) -> None:
     assert not earlier or later or (given and given[-1] > earlier[-1]), f"{id} is recorded twice"
 
 
+def check_content(world: World, index: int, commit: Commit) -> None:
+    """Invariant 2: no way leads to files that are not those which anything was proven with, not even back."""
+    assert commit.reading is not None
+    for move in commit.merged.moves:
+        assert move.to not in commit.reading.rewritten or index in world.by_hand, (
+            f"{move.cluster} was given {move.to}, which is rewritten"
+        )
+
+
 def check_back(world: World, index: int, commit: Commit) -> None:
     """Invariant 6: nothing goes forward beside a failure beyond the limit; a rollback takes all, and bars."""
     reading = commit.reading
@@ -674,7 +692,7 @@ def check_back(world: World, index: int, commit: Commit) -> None:
         written = [*commit.promotion.bars, *commit.merged.owes]
         assert any(workload == b.workload or id == b.release for b in written), f"{id} is not barred"
         for name, pointer in commit.pointers.items():
-            bars = {b.workload or b.release for b in written}
+            bars = {b.workload or b.release for b in written} | {*reading.rewritten}
             assert pointer.release != id or _is_stuck(world, index, name, pointer, bars), (
                 f"{name} stays on the failed {id}"
             )
@@ -713,6 +731,7 @@ def _beyond(world: World, index: int, id: str, reading: Situation) -> bool:
     """True if a release that somebody has failed on more members of a wave than it may, as far as was read."""
     mine = {name: pointer for name, pointer in reading.pointers.items() if pointer.release == id}
     bars = {bar.workload or bar.release for bar in (reading.promotion.bars if reading.promotion else ())}
+    bars |= {*reading.rewritten}  # nothing goes back to those either
     named = {world.made[id].workload, id} & bars
     if not mine or (
         named and all(_is_stuck(world, index, name, pointer, bars) for name, pointer in mine.items())
@@ -965,6 +984,13 @@ def file_breaks(world: World, random: Random) -> None:
     world.readable = random.choice([True, False])
 
 
+def somebody_rewrites(world: World, random: Random) -> None:
+    """A frozen file is changed past the gate, most often of a release that somebody falls back to; or all are restored."""
+    backs = sorted({p.fallback for p in world.pointers.values() if p.fallback in world.releases})
+    some = random.choice([backs, backs, sorted(world.releases)])
+    world.rewritten = {random.choice(some)} if some and random.random() < 0.6 else set()
+
+
 def others_busy(world: World, random: Random) -> None:
     name = random.choice(sorted(world.sites))
     world.sites[name] = replace(world.sites[name], maxConcurrentCanaries=random.choice([None, 1, 2]))
@@ -994,6 +1020,6 @@ LIKELY: list[Action] = [
 TROUBLES: list[Action] = [
     new_release, new_release, policy_only, spec_reverted, hotfix, time_passes, bot_dies, bot_is_late, bot_is_behind, cluster_lost,
     cluster_back, runs_vanish, turns_bad, person_moves, person_moves, person_names, person_names, person_moves_and_names, clock_jumps, person_closes, person_merges, person_pushes,
-    person_holds, person_excuses, person_lifts, pauses, file_breaks, others_busy, cluster_retires, cluster_joins,
+    person_holds, person_excuses, person_lifts, pauses, file_breaks, somebody_rewrites, others_busy, cluster_retires, cluster_joins,
     prune,
 ]  # fmt: skip

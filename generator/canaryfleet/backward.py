@@ -41,6 +41,8 @@ def _together(facts: Facts, found: Sequence["Return"]) -> Proposal:
             elif item.to is None:
                 reasons.append(_stays(facts, name))
     bars = tuple(bar for bar in wanted.values() if not _is_barred(facts, bar))
+    if facts.situation.unreadable is not None and not moves:
+        bars = ()  # a bar that can't be written is owed by the commit that takes a cluster back: here is none
     ends = tuple(sorted({id for item in found for id in item.ends})) if moves or bars else ()
     by_hand = not facts.situation.policy.automatic and any(item.to is None for item in found)
     release = next((move.from_ for move in moves.values()), next(iter(ends), None))
@@ -144,10 +146,13 @@ def _is_persons(facts: Facts, cluster: str) -> bool:
 
 
 def _return(facts: Facts, cluster: str, to: str | None, barring: Collection[Barred]) -> Move | None:
-    """The move that takes a cluster back; None if there is nothing to go back to, or it is or gets barred."""
+    """The move that takes a cluster back; None if there is nothing to go back to, or it is or gets barred.
+
+    What was proven is what was frozen: to a release that was rewritten since, nothing goes back.
+    """
     situation = facts.situation
     for goal in [to] if to else _goals(facts, cluster):
-        release = situation.releases.get(goal or "")
+        release = situation.releases.get(goal or "") if goal not in situation.rewritten else None
         if release is None or pointing.bars_on(release, situation.promotion, situation.now):
             continue
         if (release.workload, None) in barring or (None, release.id) in barring:
@@ -213,8 +218,11 @@ def _owes(bars: Sequence[Bar]) -> Reason:
 def _stays(facts: Facts, cluster: str) -> Reason:
     what = f"{cluster} has nothing to go back to, or what is barred: it stays"
     remedy = "release something else"
-    said = facts.situation.pointers[cluster].fallback
-    if said != facts.pointers[cluster].fallback:
+    said, fallback = facts.situation.pointers[cluster].fallback, facts.pointers[cluster].fallback
+    if fallback in facts.situation.rewritten:
+        what = f"{cluster} stays: {fallback}, which it would go back to, is not what it was proven with"
+        remedy = "restore its files from Git: it goes back at the next run"
+    elif said != fallback:
         what = f"{cluster} stays: its overlay names {said} as the fallback, by a person's hand, and nothing proves that there"
         remedy = "point it by hand at what is good there, or release something else"
     return Reason(code="failed", message=what, remedy=remedy, clusters=(cluster,), alarm=True)

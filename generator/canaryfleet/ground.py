@@ -34,6 +34,8 @@ class Half(NamedTuple):
     candidate: str | None
     promotion: Promotion | None
     unreadable: str | None
+    rewritten: frozenset[str]
+    """Releases of which something, or of whose configuration, is not as clusters were given it."""
     history: tuple[Merged, ...]
 
 
@@ -76,9 +78,8 @@ def survey(tree: Tree, commit: str, now: datetime) -> Ground:
         turned = list(_turned(tree.root, commit, spine))
     halves = {}
     for name in names:
-        wrong = [*turned, *(_rewritten(path, kept) for path, kept in given.rewritten.get(name, {}).items())]
         merged = tuple(history.merged(found.of(name), now))
-        halves[name] = _half(tree, name, merged, wrong, findings, now)
+        halves[name] = _half(tree, name, merged, turned, given.rewritten.get(name, {}), findings, now)
     plan = Plan(
         apps={name: _planned(half) for name, half in halves.items()},
         clusters=clusters,
@@ -148,22 +149,23 @@ def _half(
     tree: Tree,
     name: str,
     merged: tuple[Merged, ...],
-    wrong: Iterable[Finding],
+    turned: Iterable[Finding],
+    kept: Mapping[str, Kept],
     findings: list[Finding],
     now: datetime,
 ) -> Half:
     """One app. A release or a candidate that can't be read is as good as none; all else holds the app.
 
-    `wrong`: what was done to its history.
+    `turned` and `kept`: what was done to its history, and to its frozen files.
     """
-    holding = list(wrong)
+    holding = [*turned, *(_rewritten(path, was) for path, was in kept.items())]
     spec = _tried(lambda: repo.policy_of(tree, name), holding)
     promotion = _tried(lambda: repo.promotion(tree, name), holding)
     others: list[Finding] = []
     app = repo.survey(tree, name, others)
     candidate = _tried(lambda: repo.candidate(tree, name), others)
-    for folder in sorted({folder for item in app.releases.values() for folder in item.config}):
-        _tried(lambda folder=folder: holding.extend(configs.wrong(tree, name, folder)), holding)  # type: ignore[misc]
+    altered = dict(_altered(tree, app))
+    holding += [item for wrong in altered.values() for item in wrong]
     # A bar or a hold about nothing must not be void: nobody would notice.
     names = lambda: repo.dangling_names(tree, name, promotion, app.releases, spec, now)  # noqa: E731
     holding += [item for item in _tried(names, holding) or () if item.severity == ERROR]
@@ -171,7 +173,19 @@ def _half(
     holding += [item for item in others if item.place.file.startswith(releases)]
     findings += [*holding, *(item for item in others if item not in holding)]
     said = "; ".join(_said(item) for item in holding)
-    return Half(app, spec, candidate, promotion, said or None, merged)
+    rewritten = {tampered.home(path)[1] for path in kept} | {
+        id for id, item in app.releases.items() if not altered.keys().isdisjoint(item.config)
+    }
+    return Half(app, spec, candidate, promotion, said or None, frozenset(rewritten), merged)
+
+
+def _altered(tree: Tree, app: repo.App) -> Iterator[tuple[str, list[Finding]]]:
+    """The folders of configuration that are not what their names say, each with what is wrong."""
+    for folder in sorted({folder for item in app.releases.values() for folder in item.config}):
+        wrong: list[Finding] = []
+        _tried(lambda folder=folder, to=wrong: to.extend(configs.wrong(tree, app.name, folder)), wrong)  # type: ignore[misc]
+        if wrong:
+            yield folder, wrong
 
 
 def _said(item: Finding) -> str:

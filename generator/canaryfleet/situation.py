@@ -139,6 +139,7 @@ def _alone(ground: Ground, evidence: Evidence, name: str, now: datetime) -> Situ
         promotion=half.promotion,
         latest=ground.latest,
         unreadable="; ".join(unreadable) or None,
+        rewritten=tuple(sorted(half.rewritten)),
         verdicts=dict(evidence.verdicts.get(name, {})),
         carried=dict(evidence.carried.get(name, {})),
         absent=tuple(sorted(evidence.absent.get(name, ()))),

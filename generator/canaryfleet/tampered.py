@@ -58,19 +58,19 @@ def _sorted(
     good: Mapping[str, Kept], last: Mapping[str, str | None], first: Collection[tuple[str, str]]
 ) -> Given:
     """`good`: what each file was, `last`: what it is; of releases that nobody was given nothing is kept."""
-    there = {_home(path) for path, blob in last.items() if blob}
+    there = {home(path) for path, blob in last.items() if blob}
     changed: dict[str, dict[str, Kept]] = {}
     gone: dict[str, dict[str, Kept]] = {}
     for path, kept in sorted(good.items()):
-        home = _home(path)
-        if last[path] == kept.blob or home not in first:
+        key = home(path)
+        if last[path] == kept.blob or key not in first:
             continue
-        (changed if home in there else gone).setdefault(home[0], {})[path] = kept
+        (changed if key in there else gone).setdefault(key[0], {})[path] = kept
     return Given(changed, gone)
 
 
-def _home(path: str) -> tuple[str, str]:
-    """The app and the release of a file."""
+def home(path: str) -> tuple[str, str]:
+    """The app and the release of a frozen file."""
     _, app, _, release, _ = path.split("/", 4)
     return app, release
 

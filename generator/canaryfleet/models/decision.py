@@ -172,6 +172,9 @@ class Situation(Model, frozen=True, kw_only=True):
     unreadable: Annotated[
         str | None, Meta(description="Why promotion.yaml, or what else may hold the app, can't be read.")
     ] = None
+    rewritten: Annotated[
+        tuple[str, ...], Meta(description="Releases whose frozen files are not what clusters were given.")
+    ] = ()
     verdicts: dict[str, Verdict] = {}
     carried: Annotated[
         dict[str, Time], Meta(description="Since when the live Rollout carries the release it is pointed at.")

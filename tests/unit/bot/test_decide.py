@@ -617,6 +617,19 @@ def test_nothing_goes_back_to_what_fails_as_well() -> None:
     assert (decision.moves, {bar.workload for bar in decision.bars}) == ((), {"w1", "w2"})
 
 
+def test_nothing_goes_back_to_what_was_rewritten_until_it_is_restored() -> None:
+    """What was proven there was something else. The canary was aborted by its controller all the same."""
+    now = situation(given="p-", rewritten=(OLD.id,), unreadable="it was frozen")
+    decision = decide(now)
+    assert (decision.kind, decision.moves) == ("Hold", ())
+    assert {"promotion-unreadable", "beyond-limit"} < codes(decision)
+    (stays,) = (reason for reason in decision.reasons if reason.code == "failed")
+    assert (stays.alarm, stays.clusters, OLD.id in stays.message) == (True, ("p",), True)
+    restored = decide(replace(now, rewritten=(), unreadable=None))
+    assert (restored.kind, moved(restored)) == ("Rollback", all_to(OLD.id, "p"))
+    assert [bar.workload for bar in restored.bars] == ["w2"]
+
+
 def test_a_rollback_that_cannot_write_its_bar_owes_it() -> None:
     broken = situation(given="p-", promotion=None, unreadable="line 3")
     decision = decide(broken)

@@ -343,10 +343,11 @@ def test_a_frozen_release_that_was_rewritten_holds_the_app(clone: Clone) -> None
     clone.commit("Else")
     held = clone.read()
     assert path in (held[TOOLS].unreadable or "")
+    assert held[TOOLS].rewritten == (NEW,)
     assert held["assistant"].unreadable is None
     clone.write(path, good)
     clone.commit("As it was")
-    assert clone.read()[TOOLS].unreadable is None
+    assert (clone.read()[TOOLS].unreadable, clone.read()[TOOLS].rewritten) == (None, ())
     other = path.replace("release.yaml", "kustomization.yaml")
     kustomization = (clone.root / other).read_text()
     clone.remove(other)
@@ -383,9 +384,14 @@ def test_configuration_that_is_not_what_its_name_says_holds_the_app(clone: Clone
     else:
         shutil.rmtree(home)
         path = f"overlays/{TOOLS}/config/{home.name}"
+    mounting = {
+        id for id, item in clone.survey().halves[TOOLS].app.releases.items() if home.name in item.config
+    }
     clone.commit("Past the gate")
     held = clone.read()
     assert path in (held[TOOLS].unreadable or "")
+    assert mounting
+    assert set(held[TOOLS].rewritten) == mounting
     assert held["assistant"].unreadable is None
 
 
