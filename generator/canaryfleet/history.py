@@ -25,7 +25,7 @@ from typing import Any, Literal, NamedTuple
 from msgspec.structs import replace
 
 from canaryfleet.case import MEASURED, SKEW, Proof
-from canaryfleet.landing import Landing
+from canaryfleet.landing import Landing, given
 from canaryfleet.models.decision import Merged, Move
 from canaryfleet.models.decision import Proof as Proved
 from canaryfleet.models.observation import Basis, Verdict
@@ -327,7 +327,7 @@ def merged(commits: Iterable[Commit], now: datetime) -> Iterator[Merged]:
 
     What a commit records counts only with a decision of the bot, and only of clusters that had the release until
     then. Where no time is known, it is `now`: so no older evidence is let in. The record of a last wave moves nothing:
-    where it does, somebody added that, and it is a person's.
+    where it does, somebody added that, and it is a person's; so is what stands in a commit beside what was decided.
     """
     had: dict[str, str] = {}
     for at, commit in _dated(commits, now):
@@ -339,8 +339,21 @@ def merged(commits: Iterable[Commit], now: datetime) -> Iterator[Merged]:
             had.pop(cluster, None)
             if change.pointer:
                 had[cluster] = change.pointer.release
+        added = tuple(_added(landing, moves))
+        if landing and landing.moves is not None and (added or fallbacks):
+            yield replace(_merged(commit, None, at or now, added, ()), fallbacks=fallbacks)
+            moves, fallbacks = tuple(move for move in moves if move not in added), ()
         if moves or fallbacks or proofs or landing:
             yield replace(_merged(commit, landing, at or now, moves, proofs), fallbacks=fallbacks)
+
+
+def _added(landing: Landing | None, moves: Iterable[Move]) -> Iterator[Move]:
+    """What a commit moves and nobody decided: somebody committed on the bot's branch, and it was squashed."""
+    if landing is None or landing.moves is None:
+        return
+    for move in moves:
+        if landing.moves.get(move.cluster) != given(move):
+            yield move
 
 
 def _merged(

@@ -2,9 +2,10 @@
 
     Canaryfleet-Decision: {"app":"chat","kind":"Advance","key":"1f0c…","release":"2.4.0-ab12","wave":"europe"}
 
-Which pointers moved is never read from there: the commit itself shows it. Anybody can write such a line, so
-the gate refuses it in people's pull requests, and it counts only in a commit that touches nothing but what
-the bot writes for that app.
+Which pointers moved is never read from there: the commit itself shows it; what the line keeps of them (`moves`) tells
+those that were decided from those that somebody added to the same commit. Anybody can write such a line, so the gate
+refuses it in people's pull requests, and it counts only in a commit that touches nothing but what the bot writes for
+that app.
 """
 
 import re
@@ -13,9 +14,9 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
-from canaryfleet.digest import canonical_json
+from canaryfleet.digest import canonical_json, short
 from canaryfleet.models.base import Model
-from canaryfleet.models.decision import Decision, Kind
+from canaryfleet.models.decision import Decision, Kind, Move
 from canaryfleet.models.promotion import Bar
 
 AUTHOR = "canaryfleet"  # the bot's identity in Git: who else commits on its branches has touched them
@@ -26,6 +27,8 @@ WORD = f"{PREFIX}Decision: "
 LONGEST = 200_000  # characters; a rollback that ends and bars everything is far from it
 # Such characters stand in strings only, where JSON has another way to write them.
 _ACTED_ON = re.compile(r"[@#]|(?<=:)/(?=/)|(?<=GH)-(?=[0-9])", re.IGNORECASE)
+FORWARD = frozenset(["Start", "Advance", "Retry"])
+"""Of these a commit keeps what was decided. Going back is never read as less than it did."""
 _SHA256 = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
 
 
@@ -41,6 +44,9 @@ class Landing(Model, frozen=True, kw_only=True):
     bars: tuple[Bar, ...] = ()
     owes: tuple[Bar, ...] = ()
     approvedBy: tuple[str, ...] = ()
+    moves: Annotated[
+        dict[str, str] | None, Meta(description="By cluster, a digest of what it is given (`given`).")
+    ] = None
     record: Annotated[_SHA256 | None, Meta(description="Hash of the decision's complete input.")] = None
 
 
@@ -49,7 +55,13 @@ def of(decision: Decision, approved_by: tuple[str, ...] = (), record: str | None
     return Landing(
         app=decision.app, kind=decision.kind, key=decision.key, release=decision.release, wave=decision.wave,
         ends=decision.ends, bars=decision.bars, owes=decision.owes, approvedBy=approved_by, record=record,
+        moves={move.cluster: given(move) for move in decision.moves} if decision.kind in FORWARD else None,
     )  # fmt: skip
+
+
+def given(move: Move) -> str:
+    """What a cluster is given, as a commit's message keeps it."""
+    return short([move.to, move.fallback])
 
 
 def line(landing: Landing) -> str:

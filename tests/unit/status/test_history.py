@@ -15,13 +15,14 @@ from msgspec import to_builtins
 from msgspec.structs import replace
 from recorded import recording
 
-from canaryfleet import cli, past, status
+from canaryfleet import cli, landing, past, status
 from canaryfleet.case import SKEW, Proof
 from canaryfleet.emit import emit
 from canaryfleet.files import Tree
 from canaryfleet.history import Change, Commit, Facts, Record, facts, line, lines, merged, records
 from canaryfleet.landing import Landing
 from canaryfleet.models.base import API_VERSION
+from canaryfleet.models.decision import Decision, Move
 from canaryfleet.models.observation import Evidence, Verdict
 from canaryfleet.overlay import Pointer
 from canaryfleet.sources.snapshot import encode
@@ -211,14 +212,40 @@ def test_what_a_cluster_went_back_from_is_proven_no_more() -> None:
 
 def test_what_somebody_moves_beside_the_record_of_a_last_wave_is_theirs() -> None:
     """As a squash has it, when a person has committed on the bot's branch: the gate and limits.py judge people."""
-    landing = Landing(app="chat", kind="Done", key="k", release="a")
+    recorded = Landing(app="chat", kind="Done", key="k", release="a")
     change = {"c0": Change(Pointer("b", "a"), begins=False, before=Pointer("a", None))}
-    done = Commit(NOW - HOUR, {}, [verified("a")], "1", landing=landing)
+    done = Commit(NOW - HOUR, {}, [verified("a")], "1", landing=recorded)
     (given, found) = merged([commit(9, "a"), done], NOW)
     assert (found.by, found.kind, [item.release for item in found.proofs]) == ("bot", "Done", ["a"])
     (given, found) = merged([commit(9, "a"), done._replace(changes=change)], NOW)
     assert (given.moves[0].to, found.moves[0].to) == ("a", "b")
     assert (found.by, found.kind, found.proofs) == ("person", None, ())
+
+
+@pytest.mark.parametrize("kind", ["Start", "Advance", "Retry"])
+def test_what_somebody_moves_beside_what_was_decided_is_theirs(kind: str) -> None:
+    """As a squash has it, when a person has committed on the bot's branch: nobody decided that for the bot."""
+    decided = Move(cluster="c0", from_="a", to="b", fallback="a")
+    decision = Decision(app="chat", kind=kind, moves=(decided,), release="b", key="k", reasons=())  # type: ignore[arg-type]
+    c0 = Change(Pointer("b", "a"), begins=False, before=Pointer("a", None))
+    c1 = Change(Pointer("b", "a"), begins=False, before=Pointer("a", None))
+    c2 = Change(Pointer("a", "z"), begins=False, before=Pointer("a", None))
+    squashed = Commit(NOW - HOUR, {"c0": c0}, [verified("a")], "1", landing=landing.of(decision))
+
+    def found(**changes: Change) -> list[tuple[str, list[str], tuple[str, ...]]]:
+        (_, *all) = merged([commit(9, "a"), squashed._replace(changes=changes)], NOW)
+        return [(item.by, [move.cluster for move in item.moves], item.fallbacks) for item in all]
+
+    assert found(c0=c0) == [("bot", ["c0"], ())]
+    assert found(c0=c0, c1=c1) == [("person", ["c1"], ()), ("bot", ["c0"], ())]
+    assert found(c0=c0, c2=c2) == [("person", [], ("c2",)), ("bot", ["c0"], ())]
+    elsewhere = c0._replace(pointer=Pointer("c", "a"))
+    assert found(c0=elsewhere) == [("person", ["c0"], ()), ("bot", [], ())]
+    other_way_back = c0._replace(pointer=Pointer("b", "z"))
+    assert found(c0=other_way_back) == [("person", ["c0"], ()), ("bot", [], ())]
+    back = landing.of(replace(decision, kind="Rollback"))
+    (_, whole) = merged([commit(9, "a"), squashed._replace(changes={"c1": c1}, landing=back)], NOW)
+    assert (whole.by, len(whole.moves)) == ("bot", 1), "going back is never read as less than it did"
 
 
 # Any history
