@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from replay import (
     CASES,
     GOLDEN,
@@ -21,7 +20,7 @@ from replay import (
     unproven,
     was_switched,
 )
-from rig import Fleet, Member, kustomize, load
+from rig import Fleet, Member, kustomize, load, read
 from rig.cluster import crd_files
 from rig.kube import Object
 
@@ -113,7 +112,7 @@ def test_a_release_measured_by_what_is_absent_begins(case: Case, name: str) -> N
 @pytest.mark.parametrize("version", VERSIONS)
 def test_lint_asks_for_what_the_api_server_requires_of_a_provider(version: str) -> None:
     template = next(path for path in crd_files(version) if path.name == "analysis-template-crd.yaml")
-    schema = yaml.safe_load(template.read_text())["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
+    schema = read(template)["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
     for part in ("spec", "metrics", "items", "provider"):
         schema = schema["items"] if part == "items" else schema["properties"][part]
     required = {name: set(field.get("required", ())) for name, field in schema["properties"].items()}
@@ -134,7 +133,7 @@ def test_no_default_of_the_definitions_makes_something_else_of_what_git_has(vers
     """A verdict compares digests of what a cluster holds with those of the release: each default is taken off."""
     found = 0
     for path in (path for path in crd_files(version) if path.name in HELD):
-        schema = yaml.safe_load(path.read_text())["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
+        schema = read(path)["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
         part = schema["properties"]["spec"]["properties"]
         for word in HELD[path.name]:
             part = part[word]

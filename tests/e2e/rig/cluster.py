@@ -9,6 +9,7 @@ import yaml
 
 from rig import tools
 from rig.kube import Kube, Object
+from rig.manifests import load
 from rig.net import LOOPBACK, answers, free_ports
 from rig.processes import Argv, Process, Supervisor, run
 from rig.waiting import wait_until
@@ -76,6 +77,7 @@ class Etcd:
             f"--initial-advertise-peer-urls={peer}",
             f"--initial-cluster=e2e={peer}",
             "--unsafe-no-fsync",
+            "--backend-batch-interval=1s",  # a tenth of the writes; nothing has to outlive the rig
             "--log-level=warn",
         ]
         process = supervisor.start("etcd", argv)
@@ -238,8 +240,8 @@ def kwok_stages() -> list[Object]:
     base = tools.module_dir("kwok", "sigs.k8s.io/kwok") / "kustomize" / "stage"
     folders = ("node/fast", "node/heartbeat-with-lease", "pod/fast")
     files = [path for folder in folders for path in sorted((base / folder).glob("*.yaml"))]
-    documents = [doc for path in files for doc in yaml.safe_load_all(path.read_text())]
-    stages = [doc for doc in documents if doc and doc.get("kind") == "Stage"]
+    documents = [doc for path in files for doc in load(path.read_text())]
+    stages = [doc for doc in documents if doc.get("kind") == "Stage"]
     for stage in stages:
         if stage["metadata"]["name"] == "pod-ready":
             stage["spec"]["selector"]["matchExpressions"].append(_unless_never_ready())
