@@ -4,9 +4,9 @@ import os
 import re
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from msgspec import to_builtins
+from msgspec.structs import asdict
 
 from canaryfleet import gate, notify, output, reconcile, repo, sight
 from canaryfleet.errors import EXIT_FINDINGS, EXIT_OK, Finding, one_line
@@ -14,8 +14,10 @@ from canaryfleet.files import Tree
 from canaryfleet.forges import connect
 from canaryfleet.gate import Judged
 from canaryfleet.models.decision import Reason
+from canaryfleet.models.findings import FoundFinding
 from canaryfleet.models.observation import Problem
 from canaryfleet.models.outcome import Outcome
+from canaryfleet.models.ran import Gated, GatedRequest, Ran, Reconciled
 from canaryfleet.reconcile import Report, Way
 from canaryfleet.sight import Bot
 from canaryfleet.sources.many import Many
@@ -38,7 +40,7 @@ def run_once(bot: Bot, apps: Sequence[str], *, dry: bool, as_json: bool) -> int:
     """Look once at all apps or some, do what is due, and say so."""
     tell = Teller(bot)
     output.findings_text([*tell.findings, *([] if dry else tell.look())], sys.stderr)
-    shown: list[dict[str, Any]] = []
+    shown: list[Ran] = []
     code = EXIT_OK
     for report in reconcile.once(bot, apps or None, Way(dry=dry)):
         if as_json:
@@ -50,7 +52,7 @@ def run_once(bot: Bot, apps: Sequence[str], *, dry: bool, as_json: bool) -> int:
         output.findings_text([*report.findings, *warnings], sys.stderr)
         code = EXIT_FINDINGS if report.outcome.problem else code
     if as_json:
-        output.print_json({"apps": shown})
+        output.print_model(Reconciled(apps=tuple(shown)))
     return code
 
 
@@ -161,13 +163,10 @@ def _reason(item: Reason) -> str:
     return f"{item.code}: {item.message}" + (f" ({item.remedy})" if item.remedy else "")
 
 
-def report_data(report: Report) -> dict[str, Any]:
+def report_data(report: Report) -> Ran:
     """The same for scripts."""
-    found: dict[str, Any] = to_builtins(report.outcome)
-    return found | {
-        "remarks": list(report.remarks),
-        "findings": [output.finding_data(item) for item in report.findings],
-    }
+    found = tuple(FoundFinding(**output.finding_data(item)) for item in report.findings)
+    return Ran(**asdict(report.outcome), remarks=report.remarks, findings=found)
 
 
 # gate
@@ -177,7 +176,7 @@ def run_gate(bot: Bot, numbers: Iterable[int], *, as_json: bool) -> int:
     """Judge pull requests, mark them, and say why."""
     found = gate.every(bot, numbers)
     if as_json:
-        output.print_json({"requests": [_judged_data(item) for item in found]})
+        output.print_model(Gated(requests=tuple(map(_judged_data, found))))
     else:
         _each(found, print)
     return EXIT_FINDINGS if any(item.reasons for item in found) else EXIT_OK
@@ -194,10 +193,6 @@ def _each(found: Sequence[Judged], say: Callable[[str], None]) -> None:
         say("no pull request is open")
 
 
-def _judged_data(item: Judged) -> dict[str, Any]:
-    return {
-        "number": item.number,
-        "head": item.head,
-        "status": to_builtins(item.status),
-        "reasons": {app: to_builtins(reasons) for app, reasons in item.reasons.items()},
-    }
+def _judged_data(item: Judged) -> GatedRequest:
+    reasons = {app: tuple(reasons) for app, reasons in item.reasons.items()}
+    return GatedRequest(number=item.number, head=item.head, status=item.status, reasons=reasons)

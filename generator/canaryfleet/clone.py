@@ -22,6 +22,7 @@ MARK = ".canaryfleet-clone"
 
 _REMOTE = re.compile(r"[^/]+:")  # a scheme, or what ssh takes for a host
 _PUBLIC = "github.com"
+_API = f"api.{_PUBLIC}"
 _RESIDENT = ".ghe.com"  # GitHub with data residency, whose API has a host of its own
 _HELD: dict[str, int] = {}
 """The marks that this process has locked, until it ends; git, which it starts, does not inherit them."""
@@ -73,6 +74,31 @@ def settings(address: str, forge: str | None) -> Settings:
         path = f"/{prefix}" if prefix else ""
         return Settings(type="gitea", repository=repository, url=f"{home}{path}/api/v1")
     raise UsageError(f"--clone: say with --forge what {url.hostname} is: github or gitea")
+
+
+def agree(named: Settings, address: str, forge: str | None) -> None:
+    """Have fleet.yaml name the forge of the address: the bot's token goes to the host that it names.
+
+    Whoever runs the bot says the address; fleet.yaml is a file of the repository. Raises `Problems` CF181.
+    """
+    said = settings(address, forge)
+    if _whose(named) == _whose(said):
+        return
+    what = f"`forge` is {_told(named)}, and --clone {_told(said)}: the bot's token would go there"
+    raise problem(Place("fleet.yaml"), "CF181", what, "name the same host and repository in both")
+
+
+def _whose(settings: Settings) -> tuple[str, str, str]:
+    """Its type, the host that is asked (empty: the public one), and the repository."""
+    try:
+        host = urlsplit(settings.url or "").netloc.lower()
+    except ValueError:  # no address, and nobody's: the forge says so
+        host = settings.url or ""
+    return settings.type, "" if host == _API else host, (settings.repository or "").lower()
+
+
+def _told(settings: Settings) -> str:
+    return " ".join(filter(None, [settings.type, settings.repository, settings.url and f"at {settings.url}"]))
 
 
 def _only(said: str | None, known: str, settings: Settings) -> Settings:

@@ -16,6 +16,7 @@ from canaryfleet.errors import Place, Problems, UsageError, one_line, problem
 from canaryfleet.files import Tree
 from canaryfleet.models.base import to_json
 from canaryfleet.models.decision import Decision
+from canaryfleet.models.ran import DecidedDifferently, ExplainedDecision, WhatIf
 from canaryfleet.proposal import BOT, names
 from canaryfleet.record import BAD, Packed, Record
 
@@ -233,21 +234,21 @@ def _otherwise(found: Explained) -> Iterator[str]:
         yield f"  if {words}: {_decision(items[0].decision)}"
 
 
-def data(found: Explained) -> dict[str, Any]:
+def data(found: Explained) -> ExplainedDecision:
     """For scripts."""
     made = found.loaded.record
-    return {
-        "record": found.loaded.hash,
-        "note": found.loaded.note,
-        "version": made.version,
-        "thisVersion": __version__,
-        "same": not found.differences,
-        "differences": [{"field": name, "recorded": old, "now": new} for name, old, new in found.differences],
-        "decision": msgspec.to_builtins(made.decision),
-        "whatIf": [
-            {"if": item.words, "decision": msgspec.to_builtins(item.decision)} for item in found.otherwise
-        ],
-    }
+    return ExplainedDecision(
+        record=found.loaded.hash,
+        note=found.loaded.note,
+        version=made.version,
+        thisVersion=__version__,
+        same=not found.differences,
+        differences=tuple(
+            DecidedDifferently(field=name, recorded=old, now=new) for name, old, new in found.differences
+        ),
+        decision=made.decision,
+        whatIf=tuple(WhatIf(if_=item.words, decision=item.decision) for item in found.otherwise),
+    )
 
 
 def _bad(what: str, remedy: str = "") -> Problems:

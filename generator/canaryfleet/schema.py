@@ -17,6 +17,7 @@ from canaryfleet.models.pinned import Pinned
 from canaryfleet.models.plan import Plan
 from canaryfleet.models.preset import PresetDetails, PresetList
 from canaryfleet.models.promotion import Promotion
+from canaryfleet.models.ran import ExplainedDecision, Gated, Reconciled
 from canaryfleet.models.release import Candidate, Done, Release
 from canaryfleet.models.report import Report
 from canaryfleet.models.review import Review
@@ -50,6 +51,9 @@ FILES: dict[str, type[Model]] = {
     "rendered": Rendered,
     "checked": Checked,
     "overruled": Overruled,
+    "reconciled": Reconciled,
+    "gated": Gated,
+    "explained": ExplainedDecision,
 }
 BY_PEOPLE = ("canary", "cluster", "fleet", "promotion")
 DRAFT = "https://json-schema.org/draft/2020-12/schema"

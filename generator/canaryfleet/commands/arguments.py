@@ -158,9 +158,11 @@ def bot(options: "Namespace") -> "Bot":
 
 def _clone(options: "Namespace") -> None:
     from canaryfleet import clone
+    from canaryfleet.repo import fleet
 
     if not options.clone.strip():  # as a variable that is not set
         raise UsageError("--clone: the address of the repository is empty")
     if not options.root:
         raise UsageError("--clone needs --root DIR, the folder to make")
     clone.fresh(options.clone, options.forge, options.root)
+    clone.agree(fleet(tree(options.root)).forge, options.clone, options.forge)

@@ -50,7 +50,7 @@ def run(given: list[str]) -> int:
         return EXIT_OK
     found = explain.explain(loaded)
     if options.output == "json":
-        output.print_json(explain.data(found))
+        output.print_model(explain.data(found))
     else:
         print(explain.text(found))
     return EXIT_FINDINGS if found.differences else EXIT_OK

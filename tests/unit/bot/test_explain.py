@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from jsonschema import Draft202012Validator
 from msgspec.structs import replace
 
 import world as worlds
@@ -26,6 +27,7 @@ from canaryfleet.models.fleet import Freeze
 from canaryfleet.models.promotion import Bar, Excuse, HoldEntry
 from canaryfleet.models.release import ReleaseWave
 from canaryfleet.record import Packed, Record
+from canaryfleet.schema import FILES, schema_of
 from forges import Ground, sh
 from world import EARLY, World, fleet, promotion, verdict
 
@@ -309,6 +311,7 @@ def test_standard_input_may_have_any_form(
 def test_json_says_the_same(explain: Any, packed: Packed, tmp_path: Path) -> None:
     (tmp_path / "record").write_bytes(packed.data)
     said = json.loads(explain(str(tmp_path / "record"), "--output", "json").out)
+    Draft202012Validator(schema_of(FILES["explained"])).validate(said)
     assert (said["record"], said["same"], said["differences"]) == (packed.hash, True, [])
     assert said["version"] == said["thisVersion"] == __version__
     assert said["decision"]["kind"] == "Hold"
@@ -328,6 +331,7 @@ def test_another_decision_is_told_with_what_differs(explain: Any, tmp_path: Path
     assert f"decided again by canaryfleet {__version__}: NOT the same: Hold v1\n" in said.out
     assert '    kind: recorded "Advance", now "Hold"\n    ready: recorded true, now null\n' in said.out
     as_json = json.loads(explain(str(tmp_path / "record"), "--output", "json").out)
+    Draft202012Validator(schema_of(FILES["explained"])).validate(as_json)
     assert {"field": "kind", "recorded": "Advance", "now": "Hold"} in as_json["differences"]
 
 

@@ -195,3 +195,54 @@ def test_the_options_belong_together(tmp_path: Path, capsys: pytest.CaptureFixtu
         assert "the address of the repository is empty" in capsys.readouterr().err
     assert cli.main(["gate", "--forge", "github"]) == 2
     assert "without it fleet.yaml does" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("named", "address", "forge"),
+    [
+        (Settings(type="github", repository="Acme/fleet"), GITHUB, None),
+        (Settings(type="github", repository="acme/fleet", url="https://api.github.com/"), GITHUB, None),
+        (
+            Settings(type="gitea", repository="acme/fleet", url=f"{GITEA}/api/v1"),
+            f"{GITEA}/acme/fleet",
+            "gitea",
+        ),
+        (Settings(), "/srv/fleet.git", None),
+    ],
+)
+def test_fleet_yaml_names_the_forge_that_is_cloned_from(
+    named: Settings, address: str, forge: str | None
+) -> None:
+    clone.agree(named, address, forge)
+
+
+@pytest.mark.parametrize(
+    "named",
+    [
+        Settings(type="github", repository="acme/fleet", url="https://evil.example/api/v3"),
+        Settings(type="github", repository="evil/fleet"),
+        Settings(type="github", repository="acme/fleet", url="https://[::1"),
+        Settings(type="gitea", repository="acme/fleet", url="https://api.github.com"),
+        Settings(),
+    ],
+)
+def test_no_token_goes_to_a_host_that_only_fleet_yaml_names(named: Settings) -> None:
+    """Who runs the bot says --clone; fleet.yaml is a file that a pull request changes."""
+    with pytest.raises(Problems, match="the bot's token would go there"):
+        clone.agree(named, GITHUB, None)
+
+
+def test_a_bot_whose_fleet_yaml_names_another_forge_does_not_begin(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    story = Story(tmp_path)
+    fleet = story.people / "fleet.yaml"
+    fleet.write_text(
+        fleet.read_text()
+        + "forge: {type: github, repository: acme/fleet, url: 'https://evil.example/api/v3'}\n"
+    )
+    story.commit("Another forge")
+    monkeypatch.setenv("CANARYFLEET_GITHUB_TOKEN", "secret")
+    assert cli.main(["reconcile", "--clone", str(story.bare), "--root", str(tmp_path / "own")]) == 1
+    said = capsys.readouterr().err
+    assert "`forge` is github acme/fleet at https://evil.example/api/v3, and --clone local" in said
