@@ -184,6 +184,14 @@ def pods_stay(objects: list[Object]) -> list[Object]:
     return objects
 
 
+def all_ready(pods: list[Object]) -> bool:
+    """True if there are pods, and each is ready."""
+    found = [pod.get("status", {}).get("conditions", []) for pod in pods]
+    return bool(found) and all(
+        any((one["type"], one["status"]) == ("Ready", "True") for one in conditions) for conditions in found
+    )
+
+
 @alternating("kind,weight", itertools.product(USERS, [0, 30]))
 def test_an_abort_gives_the_users_of_a_header_or_cookie_route_the_stable_version(
     routed: Callable[..., App], kind: str, weight: int
@@ -202,11 +210,12 @@ def test_an_abort_gives_the_users_of_a_header_or_cookie_route_the_stable_version
 
     app.abort()
     until_no_route(app, kind)
+    # Somebody could still answer as the canary. 1.9 has been seen to take its pods away at first, for half a second.
+    app.until_now(lambda: all_ready(app.pods(app.current)), "the canary's pods are kept")
     until_all_by(app, old)
     assert who(app, user) == {old}
     app.catch_up()
     assert list(app.routes()) == [f"{app.namespace}-{app.name}-primary"]
-    assert app.pods(app.current), "somebody could still answer as the canary"
 
 
 def test_an_abort_ends_the_copies_of_a_mirror_step(routed: Callable[..., App]) -> None:
