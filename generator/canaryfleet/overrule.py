@@ -187,17 +187,17 @@ def _until(text: str | None, now: datetime) -> str | None:
     """`2h` from now, or an instant as it is. Raises `UsageError`."""
     if text is None:
         return None
+    if text[:1].isdigit() and "-" not in text:
+        try:
+            text = schedule.written(now + timedelta(seconds=float(duration(text))))
+        except (ValueError, OverflowError) as error:
+            raise UsageError(f"--until: {error}") from None
     try:
-        if text[:1].isdigit() and "-" not in text:
-            at = now + timedelta(seconds=float(duration(text)))
-            text = schedule.written(at)
-        at = schedule.instant(text)
-        if at.tzinfo is not None:
-            convert(text, Instant)
-    except (ValueError, OverflowError) as error:  # msgspec's error is one
-        raise UsageError(f"--until: {error}") from None
-    if at.tzinfo is None:
-        raise UsageError(f"--until: {text} has no time zone: write {text}Z for UTC")
+        at = schedule.instant(convert(text, Instant))
+    except ValueError:  # msgspec's error is one
+        when = schedule.written(now + timedelta(days=1))
+        what = f"--until: {text!r} is no time: write how long (2h, 3d), or when, with the time zone ({when})"
+        raise UsageError(what) from None
     if at <= now:
         raise UsageError(f"--until: {text} is over")
     return text

@@ -52,7 +52,8 @@ def _wave(given: Given, wave: ReleaseWave, since: datetime | None) -> WavePlan:
     state = given.state
     to_go = pointing.waiting(state, wave)
     batches = _batches(len(to_go), pointing.limit(wave))
-    each = least(given.course, wave, given.startup)
+    first = bool(to_go) and not any(name in state.pointers for name in to_go)
+    each = least(given.course, wave, given.startup, first=first)
     begins, ends = _times(state, wave, len(batches), each, since)
     excused = pointing.excused_now(state.promotion, state.retiring, state.now)
     return WavePlan(

@@ -4,7 +4,7 @@ import json
 import re
 import shutil
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from canaryfleet.models.base import API_VERSION, Metadata
 from canaryfleet.models.canary import Wave, Window
 from canaryfleet.models.fleet import Fleet, Freeze
 from canaryfleet.models.release import Release, ReleaseCluster, ReleaseMetadata, ReleaseWave
+from canaryfleet.overlay import Pointer
 from canaryfleet.plan import Given, opens, way
 from canaryfleet.pointing import State
 from canaryfleet.schema import FILES, schema_of
@@ -277,7 +278,10 @@ def test_a_table_fits_the_terminal(
 # Against the rules
 
 
-def given_waves(waves: Sequence[ReleaseWave], windows: Sequence[Window] = ()) -> Given:
+def given_waves(
+    waves: Sequence[ReleaseWave], windows: Sequence[Window] = (), had: Collection[str] = ()
+) -> Given:
+    """`had`: clusters that have the release before."""
     names = [name for wave in waves for name in wave.members]
     release = Release(
         apiVersion=API_VERSION, kind="Release", metadata=ReleaseMetadata(name="app", namespace="ns"),
@@ -288,7 +292,10 @@ def given_waves(waves: Sequence[ReleaseWave], windows: Sequence[Window] = ()) ->
     fleet = Fleet(apiVersion=API_VERSION, kind="Fleet", metadata=Metadata(name="f"))
     live = {wave.name: Wave(name=wave.name, windows=tuple(windows)) for wave in waves}
     now = datetime.fromisoformat(AT)
-    state = State(release, {release.id: release}, {}, None, fleet, live, (), now)
+    before = replace(release, id="0-b", workload="v")
+    pointers = dict.fromkeys(had, Pointer(before.id, None))
+    releases = {item.id: item for item in (before, release)}
+    state = State(release, releases, pointers, None, fleet, live, (), now)
     return Given(release, state, Course((Stage("5%", 5, 600),), (), 0, {}), {}, 0)
 
 
@@ -308,14 +315,14 @@ def test_batches_are_those_that_the_rules_give(sizes: list[tuple[int, int | str]
         )
         for place, (size, most) in enumerate(sizes)
     ]
-    about = given_waves(waves)
+    about = given_waves(waves, had=[name for wave in waves for name in wave.members])
     taken: list[tuple[str, int]] = []
     state = about.state
     for wave in waves:
         while found := pointing.batch(state, wave, pointing.waiting(state, wave)).pointers:
             taken.append((wave.name, len(found)))
             pointers = {**state.pointers, **found}
-            state = state._replace(pointers=pointers, verified=set(pointers))
+            state = state._replace(pointers=pointers, verified=_given(pointers, about))
     made = way(about)
     assert [(wave.name, size) for wave in made.waves for size in wave.batches] == taken
     assert made.least == 600 * len(taken)
@@ -354,6 +361,19 @@ def test_a_wave_begins_as_soon_as_nothing_stops_it(
     assert not stopped(found)
     quarters = (found - since) // timedelta(minutes=15)
     assert all(stopped(found - timedelta(minutes=15 * step)) for step in range(1, quarters + 1))
+
+
+def _given(pointers: Mapping[str, Pointer], about: Given) -> set[str]:
+    return {name for name, pointer in pointers.items() if pointer.release == about.release.id}
+
+
+def test_a_first_deployment_takes_no_steps() -> None:
+    """The bake begins with it; one cluster of a wave that has the app already takes the steps, and the wave with it."""
+    waves = [ReleaseWave(name=name, members=(name, f"{name}2"), minSuccessTime="1h") for name in "ab"]
+    watch = Watch("errors", 60, 600, 30, 0, 3)
+    course = Course((Stage("5%", 5, 600, (watch,)),), (), 0, {"a": (watch,), "b": (watch,)})
+    about = given_waves(waves, had=["b2"])._replace(course=course, startup=300)
+    assert [wave.least for wave in way(about).waves] == [300 + 3600, 300 + 600 + 2 * 60 + 3600]
 
 
 def test_the_least_time_of_a_cluster() -> None:

@@ -30,7 +30,8 @@ class WavePlan(Model, frozen=True, kw_only=True):
     least: Annotated[
         int,
         Meta(
-            description="Seconds for one batch: its start (`startup`), pauses, measurements in a row, minSuccessTime."
+            description="Seconds for one batch: its start (`startup`), pauses, measurements in a row, minSuccessTime; "
+            "where no cluster of it has the app yet, its start and minSuccessTime: a first deployment takes no steps."
         ),
     ]
     begins: Annotated[

@@ -51,14 +51,18 @@ class Course(NamedTuple):
         return tuple(stage.name for stage in self.stages if stage.pause is None)
 
 
-def least(course: Course, wave: ReleaseWave, startup: int) -> int:
-    """Seconds that a cluster of a wave takes at least: its start, pauses, measurements in a row, and its bake."""
+def least(course: Course, wave: ReleaseWave, startup: int, *, first: bool = False) -> int:
+    """Seconds that a cluster of a wave takes at least: its start, pauses, measurements in a row, and its bake.
+
+    `first`: it has nothing yet. A first deployment takes no steps and is judged by none of them, only by its bake.
+    """
+    bake = int(duration(wave.minSuccessTime)) if wave.name in course.bakes else 0
+    if first:
+        return startup + bake
     asked = (
         max(((w.successes - 1) * w.interval for w in stage.analysis), default=0) for stage in course.stages
     )
-    pauses = sum(stage.pause or 0 for stage in course.stages)
-    bake = int(duration(wave.minSuccessTime)) if wave.name in course.bakes else 0
-    return startup + pauses + sum(asked) + bake
+    return startup + sum(stage.pause or 0 for stage in course.stages) + sum(asked) + bake
 
 
 def needed(release: Release, *, measured: bool) -> list[str]:
