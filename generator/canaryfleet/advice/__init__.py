@@ -24,6 +24,7 @@ RULES: tuple[Rule, ...] = (
     analysis.nothing_counted,
     analysis.nothing_rolls_back,
     analysis.out_of_scale,
+    analysis.too_patient,
     analysis.looks_away,
     analysis.lottery,
     waves.largest_first,

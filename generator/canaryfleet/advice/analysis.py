@@ -27,6 +27,7 @@ UNIT = {
     "y": "31536000",
 }  # seconds
 MOST_FAIL = Decimal("0.5")  # no version is good of which most requests fail
+PATIENT = Decimal(600)  # seconds for which nobody needs a reason, however short the steps are
 PLAIN_SECONDS = 60  # who writes 500 without a unit thinks of milliseconds
 COUNTS = ("rate(", "increase(")  # what a share of requests is divided from
 
@@ -93,6 +94,28 @@ def _never(metric: Metric, name: str, text: str | float, limit: Decimal) -> tupl
     elif (metric.unit or (preset and preset.unit)) == "seconds" and not unit and number >= PLAIN_SECONDS:
         return f"{text} without a unit is {text} seconds", f"write {text}ms, or {text}s if that is meant"
     return None
+
+
+def too_patient(subject: Subject) -> Iterator[Issue]:
+    """CF315: failures that are let pass for longer than a step: a version that is bad each time keeps its users."""
+    spec = subject.plan.inputs.spec
+    longest = max((duration(length) for length in _judged(spec.exposure.steps)), default=Decimal(0))
+    most = max(longest, PATIENT)
+    said: set[Path] = set()
+    for index, (metric, measure) in enumerate(zip(spec.analysis.metrics, subject.plan.measures, strict=True)):
+        own = metric.failureLimit is not None
+        at: Path = ("analysis", "metrics", index, "failureLimit") if own else ("analysis", "failureLimit")
+        interval = duration(measure.limits.interval)
+        lasts = measure.limits.failure * interval
+        if lasts <= most or at in said or {STEPS, BACKGROUND}.isdisjoint(measure.during):
+            continue
+        said.add(at)
+        yield warning(
+            at,
+            "CF315",
+            f"a version that is bad whenever {measure.name} is measured keeps its users for {go_duration(int(lasts))}",
+            f"failureLimit: {int(most // interval)}, or less: that is {go_duration(int(most))}",
+        )
 
 
 def looks_away(subject: Subject) -> Iterator[Issue]:

@@ -149,6 +149,18 @@ CASES = {
         metrics("{preset: istio/error-rate, promoteBelow: 1%, rollbackAbove: 1%}", minimumSamples=100000),
         ["CF312 analysis.metrics.0"],
     ),
+    "patient for as long as a step": (metrics("{preset: istio/error-rate, promoteBelow: 0.5%, rollbackAbove: 2%}", minimumSamples=1000, failureLimit=10), []),
+    "more patient than a step": (metrics("{preset: istio/error-rate, promoteBelow: 0.5%, rollbackAbove: 2%}", minimumSamples=1000, failureLimit=11), ["CF315 analysis.failureLimit"]),
+    "one metric that is more patient": (
+        metrics("{preset: istio/error-rate, promoteBelow: 0.5%, rollbackAbove: 2%, failureLimit: 11}", minimumSamples=1000),
+        ["CF315 analysis.metrics.0.failureLimit"],
+    ),
+    "as often, and further apart": (metrics("{preset: istio/error-rate, promoteBelow: 0.5%, rollbackAbove: 2%, interval: 4m}", minimumSamples=1000, failureLimit=3), ["CF315 analysis.failureLimit"]),
+    "a longer step": (
+        metrics("{preset: istio/error-rate, promoteBelow: 0.5%, rollbackAbove: 2%}", minimumSamples=1000, failureLimit=60)
+        + "\n" + steps("{weight: 5%, for: 1h}", "{weight: 50%, for: 10m}"),
+        [],
+    ),
     "percent without a sign": (
         metrics("{preset: istio/error-rate, promoteBelow: 1, rollbackAbove: 5}"),
         ["CF314 analysis.metrics.0.promoteBelow"],
