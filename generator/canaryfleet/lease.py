@@ -34,6 +34,8 @@ from canaryfleet.sources.kubernetes.trouble import Trouble
 
 SHARE = 10
 """A replica takes at most a tenth of the apps in one turn, so that others get some too."""
+LONGEST = 600.0
+"""Seconds that a lease may ask for at most: no version says more than a minute, and apps must not stand still."""
 
 
 class Times(NamedTuple):
@@ -84,9 +86,9 @@ class Election:
         self._until = None
 
     def _patience(self, spec: Raw) -> float:
-        """As long as the holder said, if that is longer than ours: it may be of another version."""
+        """As long as the holder said, if that is longer than ours: it may be of another version. Never for ever."""
         said = spec.get("leaseDurationSeconds")
-        return max(self._times.duration, said if isinstance(said, int) else 0)
+        return max(self._times.duration, min(said, LONGEST) if isinstance(said, int) else 0)
 
     def _spec(self, spec: Raw, holder: Any) -> Raw:
         """Times in it are for people: nobody compares them with a clock."""

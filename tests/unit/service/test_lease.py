@@ -234,6 +234,19 @@ def test_a_renewal_counts_from_before_it_was_asked_for() -> None:
     assert not a.held()
 
 
+def test_nobody_is_waited_for_for_ever() -> None:
+    clock, shelf, (b,) = world("b")
+    spec = {"holderIdentity": "a", "leaseDurationSeconds": 10**9}
+    shelf.create({"metadata": {"name": "canaryfleet-chat"}, "spec": spec})
+    b.turn()
+    clock.now += 600
+    b.turn()
+    assert not b.held()
+    clock.now += 1
+    b.turn()
+    assert b.held()
+
+
 @pytest.mark.parametrize(
     "spec", [None, 5, [], "x", {"holderIdentity": 7, "leaseDurationSeconds": "long", "leaseTransitions": "x"}]
 )
