@@ -118,8 +118,9 @@ def swap(
 def head(root: Root, remote: Remote) -> tuple[str, str]:
     """The default branch of a repository and its commit; `root` is a folder, not yet a clone. Raises `Problems` CF025."""
     printed = _remote(root, remote, ["ls-remote", "--quiet", "--symref"], ["HEAD"])
-    lines = [line.split("\t") for line in printed.decode(errors="replace").splitlines()]
-    said = [what for what, name in lines if name == "HEAD"]  # which branch it is, and its commit
+    # A branch's name may have what str.splitlines takes for the end of a line.
+    lines = [line.partition("\t") for line in printed.decode(errors="replace").split("\n")]
+    said = [what for what, _, name in lines if name == "HEAD"]  # which branch it is, and its commit
     if len(said) != 2 or not said[0].startswith(f"ref: {HEADS}"):
         text = "the repository has no default branch with a commit"
         raise problem(Place("."), git.FAILED, text, "push the first one, or set the branch that HEAD names")

@@ -100,6 +100,14 @@ def test_nothing_of_the_clone_comes_from_the_users_templates(
     assert not (tmp_path / "own/.git/hooks").exists()
 
 
+def test_a_default_branch_with_a_line_separator_in_its_name(tmp_path: Path) -> None:
+    for words in (["init", "-q", "-b", "tr\u2028unk", "."], ["commit", "-q", "--allow-empty", "-m", "x"]):
+        identity = ["-c", "user.name=a", "-c", "user.email=a@acme.example"]
+        subprocess.run(["git", *identity, *words], cwd=_made(tmp_path / "shared"), check=True)
+    clone.fresh(str(tmp_path / "shared"), None, str(tmp_path / "own"))
+    assert list(git.refs(tmp_path / "own", "refs/remotes/")) == ["refs/remotes/origin/tr\u2028unk"]
+
+
 @pytest.mark.parametrize("kind", ["sha1", "sha256"])
 def test_a_repository_of_either_kind_of_ids(tmp_path: Path, kind: str) -> None:
     words = ["git", "-c", "user.name=a", "-c", "user.email=a@acme.example"]
