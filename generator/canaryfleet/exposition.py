@@ -45,6 +45,11 @@ class Figure:
         with self._lock:
             self._values = {labels: value for labels, value in self._values.items() if labels[0] in wanted}
 
+    def drop(self, first: str) -> None:
+        """Forget what has this first label."""
+        with self._lock:
+            self._values = {labels: value for labels, value in self._values.items() if labels[0] != first}
+
     def samples(self) -> Iterator[Sample]:
         """All, in order."""
         with self._lock:

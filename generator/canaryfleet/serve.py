@@ -108,6 +108,12 @@ class Figures:
         self.age = Figure(
             "gauge", "canaryfleet_oldest_evidence_age_seconds", "Age of the oldest evidence, now.", ("app",)
         )
+        self.alarm = Figure(
+            "gauge", "canaryfleet_alarm", "Whether somebody should look now, by the last decision.", ("app",)
+        )
+        self.waits = Figure(
+            "gauge", "canaryfleet_waits_for_person", "Whether its pull request waits for a person.", ("app",)
+        )
         self.held = Figure(
             "gauge", "canaryfleet_lease_held", "Whether this replica works on the app.", ("app",)
         )
@@ -121,8 +127,10 @@ class Figures:
     def outcome(self, outcome: Outcome, now: float) -> None:
         """Count a run."""
         app = outcome.app
-        if outcome.decision:
-            self.decisions.add(app, outcome.decision.kind)
+        if decision := outcome.decision:
+            self.decisions.add(app, decision.kind)
+            self.alarm.set(any(reason.alarm for reason in decision.reasons), app)
+            self.waits.set(bool(decision.key) and not decision.ready, app)
         if outcome.problem is not None:
             self.errors.add(app, outcome.kind or BUG)
         else:
@@ -138,8 +146,17 @@ class Figures:
 
     def keep(self, apps: Sequence[str]) -> None:
         """Of apps that are no more there are no states; what was counted stays counted."""
-        for figure in (self.ended, self.worked, self.oldest, self.age, self.held):
+        for figure in (self.ended, self.worked, self.held, *self._seen):
             figure.keep(apps)
+
+    def elsewhere(self, app: str) -> None:
+        """Another replica works on an app: what this one has seen of it grows old, and is its own no more."""
+        for figure in self._seen:
+            figure.drop(app)
+
+    @property
+    def _seen(self) -> tuple[Figure, ...]:
+        return self.oldest, self.age, self.alarm, self.waits
 
     def text(self, now: float) -> str:
         """All of them; ages grow from one scrape to the next though nothing runs."""
@@ -226,6 +243,7 @@ class Loop:
         held = self._sharing is None or self._sharing.held(app)
         if not held:
             self._forget(app)  # another replica decides meanwhile
+            self._figures.elsewhere(app)
             self._due[app] = self._clock() + min(self._settings.every, ASKING)
             return
         with self._reporting(app):

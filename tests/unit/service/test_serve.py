@@ -22,7 +22,7 @@ from test_telling import parse
 
 from canaryfleet.errors import WARNING, Finding, Place, Problems, UsageError, problem
 from canaryfleet.journal import Journal
-from canaryfleet.models.decision import Decision
+from canaryfleet.models.decision import Decision, Reason
 from canaryfleet.models.outcome import Action, Outcome, Stage
 from canaryfleet.serve import Figures, Loop, Settings, pages, serve
 from canaryfleet.web import Request, Server
@@ -236,6 +236,25 @@ def test_an_app_of_another_replica_is_left_alone_until_it_is_ours() -> None:
     begin = bench.clock.now
     bench.until(10)
     assert bench.times("chat")[0] <= begin + 5
+
+
+def test_what_this_replica_saw_of_an_app_is_not_shown_when_another_works_on_it() -> None:
+    """It grows old here, and would alarm for ever."""
+    reasons = (Reason(code="failed", message="no", alarm=True),)
+    decision = Decision(app="chat", kind="Rollback", key="k", reasons=reasons)
+    oldest = datetime.fromtimestamp(1_800_000_000, UTC)
+    sharing = Sharing()
+    sharing.mine = {"chat"}
+    bench = Bench(
+        lambda app: Outcome(app=app, decision=decision, oldest=oldest), apps=["chat"], sharing=sharing
+    )
+    bench.until(10)
+    gone = ("canaryfleet_alarm", "canaryfleet_waits_for_person", "canaryfleet_oldest_evidence_age_seconds")
+    assert [bench.samples(name) for name in gone] == [{"chat": 1}, {"chat": 1}, {"chat": 100}]
+    sharing.mine = set()
+    bench.until(120)
+    assert [bench.samples(name) for name in gone] == [{}, {}, {}]
+    assert bench.samples("canaryfleet_lease_held") == {"chat": 0}
 
 
 def test_what_people_know_is_forgotten_when_another_replica_decides() -> None:
