@@ -97,7 +97,7 @@ $(VENV)/.made-page: $(VENV)/.made requirements/page.txt
 # All build on first use, about 25 minutes on two cores, and end what they started when they are interrupted.
 # `make e2e E2E=test_traffic.py` runs some of the tests.
 e2e: $(VENV)/.made-e2e
-	cd tests/e2e && ../../$(BIN)/python -m rig test -n $(E2E_JOBS) --dist worksteal $(E2E)
+	cd tests/e2e && ../../$(BIN)/python -m rig test -n $(E2E_JOBS) --dist load --maxschedchunk 1 $(E2E)
 
 tests/actions/bin/.made: tests/actions/module/go.mod tests/actions/module/go.sum
 	cd tests/actions/module && go build -trimpath -o ../bin/ tool

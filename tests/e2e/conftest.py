@@ -1,7 +1,6 @@
 """The fleet, and apps on it; what happened to them is written down when a test fails."""
 
 import itertools
-import os
 import re
 from collections.abc import Callable, Generator, Iterable, Iterator
 from pathlib import Path
@@ -38,34 +37,25 @@ def alternating(names: str, cases: Iterable[Any]) -> pytest.MarkDecorator:
     return pytest.mark.parametrize(f"member,{names}", values, indirect=["member"])
 
 
-LONG = (
-    "test_a_whole_fleet",
-    "test_forge",
-    "test_bot_in_a_cluster",
-    "test_lifecycle",
-    "test_restarts",
-    "test_status",
-)
-QUICK = (
-    "test_features",
-    "test_controller_rules",
-    "test_argocd_plugin",
-    "test_rollout_rules",
-    "test_web_metrics",
-    "test_rig",
-)
-"""Modules whose tests take long, and those whose tests are over soon."""
+LONG = {
+    "test_a_whole_fleet", "test_forge", "test_bot_in_a_cluster", "test_lifecycle", "test_restarts", "test_status",
+    "test_everything_that_is_generated_is_accepted_by_the_api_server",
+}  # fmt: skip
+QUICK = {
+    "test_features", "test_controller_rules", "test_argocd_plugin", "test_rollout_rules", "test_web_metrics", "test_rig",
+}  # fmt: skip
+"""Modules and tests that take long, and modules whose tests are over soon."""
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Who begins with what takes longest ends with what is short: at the end nobody waits for one long test.
+    """What takes longest begins first, so that at the end nobody waits for one long test (with `--dist load`)."""
+    items.sort(key=_place)
 
-    xdist gives each worker a part of the list as it stands, and what is left at a part's end to who is done.
-    """
-    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
-    items.sort(key=lambda item: (item.path.stem not in LONG, item.path.stem in QUICK))
-    items[:] = [item for first in range(workers) for item in items[first::workers]]
+
+def _place(item: pytest.Item) -> tuple[bool, bool]:
+    names = {item.path.stem, item.name}
+    return LONG.isdisjoint(names), not QUICK.isdisjoint(names)
 
 
 APPS = pytest.StashKey[list[App]]()

@@ -92,7 +92,7 @@ class Etcd:
 
 @dataclass
 class Cluster:
-    """A running cluster. `launch` returns early, `finish` waits and completes it."""
+    """A running cluster: `launch`, `begin`, `install_crds` and `finish`, each for all of them before the next."""
 
     name: str
     directory: Path
@@ -125,11 +125,13 @@ class Cluster:
         apiserver = supervisor.start(f"{name}-apiserver", argv)
         return cls(name, directory, kube, supervisor, rollouts_version, apiserver)
 
-    def finish(self, nodes: Sequence[NodeSpec]) -> None:
-        """Wait for the API server, then bring up everything that runs on it."""
+    def begin(self) -> None:
+        """Wait for the API server, and start what Kubernetes runs on it."""
         wait_until(self._api_ready, f"{self.name}: API server ready", READY_SECONDS)
         self._start_kubernetes()
-        self.install_crds()
+
+    def finish(self, nodes: Sequence[NodeSpec]) -> None:
+        """Bring up what needs the definitions, and the nodes."""
         self.start_rollouts_controller()
         for node in nodes:
             self.add_node(node)

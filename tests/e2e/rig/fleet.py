@@ -66,7 +66,7 @@ def start(rig: Rig) -> Fleet:
     """Start clusters, Prometheus, pilots and Envoys, and write down where they are."""
     clusters = rig.start_clusters(CLUSTERS)
     prometheus = rig.start_prometheus()
-    meshes = [rig.start_mesh(cluster) for cluster in clusters]
+    meshes = rig.start_meshes(clusters)
     fleet = Fleet(
         os.getpid(),
         rig.supervisor.logs,

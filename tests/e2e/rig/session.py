@@ -6,6 +6,7 @@ import re
 import shutil
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
 
@@ -32,7 +33,7 @@ class Rig:
         self.directory.mkdir(parents=True, exist_ok=True)
         self.supervisor = Supervisor(self.directory / "logs")
         self.clusters: list[Cluster] = []
-        self.meshes: dict[str, Mesh] = {}
+        self.meshes: list[Mesh] = []
         self.prometheus: Prometheus | None = None
         self.gitea: Gitea | None = None
         self._etcd: Etcd | None = None
@@ -68,6 +69,11 @@ class Rig:
             for number, version in enumerate(versions, len(self.clusters))
         ]
         for cluster in started:
+            cluster.begin()
+        # Where it takes longest; nothing is started in these threads that would end with them (`Supervisor`).
+        with ThreadPoolExecutor() as pool:
+            list(pool.map(Cluster.install_crds, started))
+        for cluster in started:
             cluster.finish(nodes)
         self.clusters += started
         return started
@@ -84,16 +90,18 @@ class Rig:
             self.gitea = Gitea.start(self.supervisor)
         return self.gitea
 
-    def start_mesh(self, cluster: Cluster) -> Mesh:
-        """Start pilot and Envoys for a cluster, or return them."""
-        if cluster.name not in self.meshes:
-            self.meshes[cluster.name] = Mesh.start(self.supervisor, cluster)
-        return self.meshes[cluster.name]
+    def start_meshes(self, clusters: Sequence[Cluster]) -> list[Mesh]:
+        """Start pilot and Envoys for each of these clusters; they come up side by side."""
+        started = [Mesh.launch(self.supervisor, cluster) for cluster in clusters]
+        self.meshes += started
+        for mesh in started:
+            mesh.finish(self.supervisor)
+        return started
 
     def close(self) -> None:
         """End everything; the logs stay, the bulky data goes."""
         atexit.unregister(self.close)
-        for mesh in self.meshes.values():
+        for mesh in self.meshes:
             mesh.close()
         self.meshes.clear()
         if self.prometheus:

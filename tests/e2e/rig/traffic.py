@@ -121,6 +121,7 @@ class Mesh:
     directory: Path
     pilot: Process
     pilot_grpc: int
+    pilot_http: int
     client: Client
     envoys: list[Process] = field(default_factory=list)
     backends: dict[Group, Backend] = field(default_factory=dict)
@@ -129,26 +130,29 @@ class Mesh:
     _closed: threading.Event = field(default_factory=threading.Event)
 
     @classmethod
-    def start(cls, supervisor: Supervisor, cluster: Cluster) -> "Mesh":
-        """Start pilot, a gateway Envoy and a sidecar-like Envoy, and wait until they listen."""
+    def launch(cls, supervisor: Supervisor, cluster: Cluster) -> "Mesh":
+        """Start pilot and return without waiting, so that several start together."""
         directory = cluster.directory / "mesh"
         directory.mkdir()
-        for namespace in (ROOT_NAMESPACE, INGRESS_NAMESPACE):
-            cluster.kube.ensure_namespace(namespace)
         grpc, http, monitoring, gateway, proxy = free_ports(5)
-        cluster.kube.apply([_gateway(gateway)])
+        namespaces = [
+            {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
+            for name in (ROOT_NAMESPACE, INGRESS_NAMESPACE)
+        ]
+        cluster.kube.apply_objects([*namespaces, _gateway(gateway)])
         pilot = _start_pilot(supervisor, cluster, directory, (grpc, http, monitoring), proxy)
+        return cls(cluster, directory, pilot, grpc, http, Client(gateway, proxy))
 
-        def pilot_ready() -> bool:
-            pilot.check()
-            return answers(f"http://{LOOPBACK}:{http}/ready")
+    def finish(self, supervisor: Supervisor) -> None:
+        """Wait for pilot, and start a gateway Envoy and a sidecar-like Envoy, until they listen."""
+        wait_until(self._pilot_ready, f"{self.cluster.name}: pilot ready", READY_SECONDS)
+        self._start_envoy(supervisor, "gateway", _gateway_node())
+        self._start_envoy(supervisor, "sidecar", _sidecar_node())
+        threading.Thread(target=self._mirror_endpoints, daemon=True).start()
 
-        wait_until(pilot_ready, f"{cluster.name}: pilot ready", READY_SECONDS)
-        mesh = cls(cluster, directory, pilot, grpc, Client(gateway, proxy))
-        mesh._start_envoy(supervisor, "gateway", _gateway_node())
-        mesh._start_envoy(supervisor, "sidecar", _sidecar_node())
-        threading.Thread(target=mesh._mirror_endpoints, daemon=True).start()
-        return mesh
+    def _pilot_ready(self) -> bool:
+        self.pilot.check()
+        return answers(f"http://{LOOPBACK}:{self.pilot_http}/ready")
 
     def close(self) -> None:
         """End the threads; the programs belong to the supervisor."""
