@@ -41,7 +41,7 @@ def _together(facts: Facts, found: Sequence["Return"]) -> Proposal:
             elif item.to is None:
                 reasons.append(_stays(facts, name))
     bars = tuple(bar for bar in wanted.values() if not _is_barred(facts, bar))
-    if facts.situation.unreadable is not None and not moves:
+    if not (facts.situation.takes_bars or moves):
         bars = ()  # a bar that can't be written is owed by the commit that takes a cluster back: here is none
     ends = tuple(sorted({id for item in found for id in item.ends})) if moves or bars else ()
     by_hand = not facts.situation.policy.automatic and any(item.to is None for item in found)
@@ -123,7 +123,9 @@ def _reverted(facts: Facts) -> list[Return]:
     """The spec resolves to what clusters fall back to: a person has turned back."""
     situation = facts.situation
     candidate = situation.releases.get(situation.candidate or "")
-    if candidate is None or pointing.bars_on(candidate, situation.promotion, situation.now):
+    if candidate is None or candidate.id in situation.rewritten:
+        return []
+    if pointing.bars_on(candidate, situation.promotion, situation.now):
         return []
     back = [
         name
@@ -185,6 +187,13 @@ def _same_before(facts: Facts, cluster: str, release: ReleaseFacts) -> bool:
     return known and standing.proven_before(facts, cluster, placed.move.from_)
 
 
+def _bars_fallback(facts: Facts, id: str | None) -> bool:
+    release = facts.situation.releases.get(id or "")
+    return release is not None and bool(
+        pointing.bars_on(release, facts.situation.promotion, facts.situation.now)
+    )
+
+
 def _owed(facts: Facts) -> list[Bar]:
     """Bars that a rollback could not write, because promotion.yaml was not readable then."""
     owed: list[Bar] = []
@@ -194,7 +203,7 @@ def _owed(facts: Facts) -> list[Bar]:
             for bar in [*owed, *merged.owes]
             if what_is_barred(bar) not in map(what_is_barred, merged.bars)
         ]
-    return owed if facts.situation.unreadable is None else []
+    return owed if facts.situation.takes_bars else []
 
 
 def _is_barred(facts: Facts, bar: Bar) -> bool:
@@ -219,8 +228,8 @@ def _stays(facts: Facts, cluster: str) -> Reason:
     what = f"{cluster} has nothing to go back to, or what is barred: it stays"
     remedy = "release something else"
     said, fallback = facts.situation.pointers[cluster].fallback, facts.pointers[cluster].fallback
-    if fallback in facts.situation.rewritten:
-        what = f"{cluster} stays: {fallback}, which it would go back to, is not what it was proven with"
+    if fallback in facts.situation.rewritten and not _bars_fallback(facts, fallback):
+        what = f"{cluster} stays: {fallback}, which it would go back to, is not what clusters were given"
         remedy = "restore its files from Git: it goes back at the next run"
     elif said != fallback:
         what = f"{cluster} stays: its overlay names {said} as the fallback, by a person's hand, and nothing proves that there"

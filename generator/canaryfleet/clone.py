@@ -84,17 +84,22 @@ def agree(named: Settings, address: str, forge: str | None) -> None:
     said = settings(address, forge)
     if _whose(named) == _whose(said):
         return
-    what = f"`forge` is {_told(named)}, and --clone {_told(said)}: the bot's token would go there"
-    raise problem(Place("fleet.yaml"), "CF181", what, "name the same host and repository in both")
+    what = f"`forge` is {_told(named)}, and --clone is of {_told(said)}"
+    remedy = "name the same address and repository in both: the bot's token goes where `forge` says"
+    raise problem(Place("fleet.yaml"), "CF181", what, remedy)
 
 
 def _whose(settings: Settings) -> tuple[str, str, str]:
-    """Its type, the host that is asked (empty: the public one), and the repository."""
+    """Its type, the address that is asked (empty: the public one), and the repository."""
+    if settings.type == "local":
+        return settings.type, "", ""
     try:
-        host = urlsplit(settings.url or "").netloc.lower()
+        url = urlsplit(settings.url or "")
+        port = url.port or {"https": 443, "http": 80}.get(url.scheme)
+        address = f"{url.hostname}:{port}{url.path.rstrip('/')}" if url.hostname else ""
     except ValueError:  # no address, and nobody's: the forge says so
-        host = settings.url or ""
-    return settings.type, "" if host == _API else host, (settings.repository or "").lower()
+        address = settings.url or ""
+    return settings.type, "" if address == f"{_API}:443" else address, (settings.repository or "").lower()
 
 
 def _told(settings: Settings) -> str:

@@ -120,9 +120,17 @@ def _tree(situation: Situation) -> Iterator[Change]:
             yield Change(f"there were no freeze {freeze.name}", _without_freeze(freeze.name))
     if situation.unreadable is not None:
         yield Change(
-            "promotion.yaml could be read, and held and barred nothing",
-            lambda now: replace(now, unreadable=None, promotion=_empty(now)),
+            _readable(situation),
+            lambda now: replace(now, unreadable=None, rewritten=(), promotion=now.promotion or _empty(now)),
         )
+
+
+def _readable(situation: Situation) -> str:
+    if situation.rewritten:
+        return "frozen files were as clusters were given them, and all else could be read"
+    if situation.promotion is not None:
+        return "everything of the app could be read, and were about something"
+    return "promotion.yaml could be read, and held and barred nothing"
 
 
 def _without_freeze(name: str) -> Callable[[Situation], Situation]:

@@ -193,15 +193,15 @@ def _conclude(facts: Facts, proposal: Proposal) -> Decision:
         return _hold(facts, tuple(breaks))
     key = _key(facts, proposal)
     waits = _waits(facts, proposal, key)
-    readable = facts.situation.unreadable is None
+    takes_bars = facts.situation.takes_bars
     return Decision(
         app=facts.situation.app,
         kind=proposal.kind,
         release=proposal.release,
         wave=proposal.wave,
         moves=proposal.moves,
-        bars=proposal.bars if readable else (),
-        owes=() if readable else proposal.bars,
+        bars=proposal.bars if takes_bars else (),
+        owes=() if takes_bars else proposal.bars,
         ends=proposal.ends,
         reasons=(*proposal.reasons, *waits),
         evidence=_evidence(facts),
@@ -367,6 +367,8 @@ def _obsolete(facts: Facts, proposal: Proposal | None = None, key: str = "") -> 
             why = "the default branch has moved on"
         elif request.kind == "Done" and request.key != key and proposal:
             why = "what it records another commit does"
+        elif any(move.to in facts.situation.rewritten for move in request.moves):
+            why = "files of what it gives were rewritten"
         elif request.key == key or request.kind == "Rollback" or request.wave is None:
             pass
         elif request.release not in wanted:

@@ -13,6 +13,7 @@ from canaryfleet import configs, dangling, git, history, past, repo, tampered
 from canaryfleet.board import App
 from canaryfleet.errors import ERROR, Finding, Place, Problems, problem
 from canaryfleet.files import Tree
+from canaryfleet.models.base import API_VERSION, Metadata
 from canaryfleet.models.canary import Canary
 from canaryfleet.models.decision import Merged
 from canaryfleet.models.fleet import Fleet
@@ -160,7 +161,8 @@ def _half(
     """
     holding = [*turned, *(_rewritten(path, was) for path, was in kept.items())]
     spec = _tried(lambda: repo.policy_of(tree, name), holding)
-    promotion = _tried(lambda: repo.promotion(tree, name), holding)
+    read = _tried(lambda: (repo.promotion(tree, name),), holding)  # None: there is one that can't be read
+    promotion = read[0] if read else None
     others: list[Finding] = []
     app = repo.survey(tree, name, others)
     candidate = _tried(lambda: repo.candidate(tree, name), others)
@@ -176,7 +178,13 @@ def _half(
     rewritten = {tampered.home(path)[1] for path in kept} | {
         id for id, item in app.releases.items() if not altered.keys().isdisjoint(item.config)
     }
-    return Half(app, spec, candidate, promotion, said or None, frozenset(rewritten), merged)
+    known = (promotion or _nothing_said(name)) if read else None
+    return Half(app, spec, candidate, known, said or None, frozenset(rewritten), merged)
+
+
+def _nothing_said(app: str) -> Promotion:
+    """What no promotion.yaml says, which is not the same as one that can't be read: the bot can write this one."""
+    return Promotion(apiVersion=API_VERSION, kind="Promotion", metadata=Metadata(name=app))
 
 
 def _altered(tree: Tree, app: repo.App) -> Iterator[tuple[str, list[Finding]]]:

@@ -24,7 +24,7 @@ EMAIL = "canaryfleet@users.noreply.invalid"
 BRANCHES = "canaryfleet/"  # `canaryfleet/<app>/<key>`: the bot's
 PREFIX = "Canaryfleet-"
 WORD = f"{PREFIX}Decision: "
-LONGEST = 200_000  # characters; a rollback that ends and bars everything is far from it
+LONGEST = 2_000_000  # characters; a batch of ten thousand clusters is far from it
 # Such characters stand in strings only, where JSON has another way to write them.
 _ACTED_ON = re.compile(r"[@#]|(?<=:)/(?=/)|(?<=GH)-(?=[0-9])", re.IGNORECASE)
 FORWARD = frozenset(["Start", "Advance", "Retry"])

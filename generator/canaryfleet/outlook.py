@@ -101,6 +101,8 @@ def _app(ground: Ground, name: str) -> AppPlan:
     app = repo.load_app(ground.tree, name, {release.id: release} if found.rendered is not False else {})
     state = state_of(ground, spec, release, app)
     made = way(Given(release, state, found.course, ground.clusters, seconds(model.workload.startup or "0")))
+    to_go = [name for wave in made.waves for name in wave.toGo]
+    only_first = bool(to_go) and not any(name in app.pointers for name in to_go)
     on_main = _changed(ground, app)
     return AppPlan(
         app=name,
@@ -113,7 +115,7 @@ def _app(ground: Ground, name: str) -> AppPlan:
         waves=made.waves,
         least=made.least,
         ends=made.ends,
-        manual=found.course.manual,
+        manual=() if only_first else found.course.manual,
         outside=tuple(_grouped([*_merging(app, on_main), *_following(ground, app, spec, release.id)])),
         moves=tuple(_moves(app, on_main)),
         notes=(NOT_BUILT,) if found.rendered is None else (),

@@ -170,7 +170,7 @@ def _surveyed(
         return {
             app: Told(
                 next=_next(decide(known[app])),
-                history=_history(tree.root, ground, app),
+                history=happened(tree.root, ground, app),
                 promotion=ground.halves[app].promotion,
             )
             for app in apps
@@ -189,9 +189,11 @@ def _next(decision: Decision) -> Next:
     )
 
 
-def _history(root: str, ground: Ground, app: str) -> tuple[Happening, ...]:
+def happened(root: str, ground: Ground, app: str) -> tuple[Happening, ...]:
     """The newest commits that say something about an app, newest first, in Git's own order."""
-    merged = {item.commit: item for item in ground.halves[app].history}
+    merged: dict[str, list[Merged]] = {}
+    for each in ground.halves[app].history:
+        merged.setdefault(each.commit, []).append(each)
     folder = f"{repo.OVERLAYS}/{app}"
     paths = [
         f"{folder}/clusters",
@@ -204,7 +206,11 @@ def _history(root: str, ground: Ground, app: str) -> tuple[Happening, ...]:
     parents = [item.parents[1] for item in told if len(item.parents) == 2]
     branches = git.show(root, parents, below=ground.below)
     candidates = _candidates(root, told, app)
-    return tuple(_happening(item, branches, merged.get(item.id), candidates.get(item.id)) for item in told)
+    return tuple(
+        _happening(item, branches, each, candidates.get(item.id))
+        for item in told
+        for each in reversed(merged.get(item.id, [None]))  # also of one commit the newest, the bot's, first
+    )
 
 
 def _candidates(root: str, logged: Iterable[Logged], app: str) -> dict[str, str]:

@@ -110,11 +110,13 @@ def too_patient(subject: Subject) -> Iterator[Issue]:
         if lasts <= most or at in said or {STEPS, BACKGROUND}.isdisjoint(measure.during):
             continue
         said.add(at)
+        fits = int(most // interval)
+        less = f"`failureLimit: {fits}` is {go_duration(int(fits * interval))}" if fits else "failureLimit: 0"
         yield warning(
             at,
             "CF315",
             f"a version that is bad whenever {measure.name} is measured keeps its users for {go_duration(int(lasts))}",
-            f"failureLimit: {int(most // interval)}, or less: that is {go_duration(int(most))}",
+            f"{less}; or measure more often",
         )
 
 

@@ -185,6 +185,11 @@ class Situation(Model, frozen=True, kw_only=True):
     history: tuple[Merged, ...] = ()
     requests: tuple[Request, ...] = ()
 
+    @property
+    def takes_bars(self) -> bool:
+        """Whether promotion.yaml can be written: whatever else can't be read, that could, or is not there."""
+        return self.unreadable is None or self.promotion is not None
+
 
 # What follows
 

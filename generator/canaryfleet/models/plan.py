@@ -86,7 +86,10 @@ class AppPlan(Model, frozen=True, kw_only=True):
     ]
     ends: Annotated[Time | None, Meta(description="When the last wave ends at the earliest.")] = None
     manual: Annotated[
-        tuple[str, ...], Meta(description="Stages of each canary that wait for a person in the cluster.")
+        tuple[str, ...],
+        Meta(
+            description="Stages of each canary that wait for a person in the cluster; a first deployment has none."
+        ),
     ] = ()
     outside: Annotated[
         tuple[LiveChange, ...], Meta(description="What takes effect outside of the canary.")

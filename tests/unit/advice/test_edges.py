@@ -398,3 +398,17 @@ def test_ignoring_makes_no_release(tmp_path: Path) -> None:
     write(tmp_path, changed({"specs/chat/canary.yaml": jump}))
     project.render()
     assert project.generated("chat") == before
+
+
+@pytest.mark.parametrize(
+    ("interval", "limit", "remedy"),
+    [("1m", 11, "`failureLimit: 10` is 10m; or"), ("7m", 2, "`failureLimit: 1` is 7m; or"), ("20m", 1, "failureLimit: 0; or")],
+)  # fmt: skip
+def test_a_remedy_for_patience_is_as_long_as_it_says(
+    tmp_path: Path, interval: str, limit: int, remedy: str
+) -> None:
+    metric = "{preset: istio/error-rate, promoteBelow: 0.5%, rollbackAbove: 2%}"
+    settings = {"minimumSamples": 1000, "window": "20m", "interval": interval, "failureLimit": limit}
+    write(tmp_path, changed(parts(f"# canary.yaml\n{metrics(metric, **settings)}")))
+    (found_,) = [item for item in found(tmp_path) if item.code == "CF315"]
+    assert found_.remedy.startswith(remedy)

@@ -618,16 +618,61 @@ def test_nothing_goes_back_to_what_fails_as_well() -> None:
 
 
 def test_nothing_goes_back_to_what_was_rewritten_until_it_is_restored() -> None:
-    """What was proven there was something else. The canary was aborted by its controller all the same."""
+    """What was proven there was something else. It is barred at once: nobody gets it in the meantime."""
     now = situation(given="p-", rewritten=(OLD.id,), unreadable="it was frozen")
     decision = decide(now)
-    assert (decision.kind, decision.moves) == ("Hold", ())
-    assert {"promotion-unreadable", "beyond-limit"} < codes(decision)
+    assert (decision.kind, decision.moves, decision.owes) == ("Rollback", (), ())
+    assert [bar.workload for bar in decision.bars] == ["w2"]
     (stays,) = (reason for reason in decision.reasons if reason.code == "failed")
     assert (stays.alarm, stays.clusters, OLD.id in stays.message) == (True, ("p",), True)
-    restored = decide(replace(now, rewritten=(), unreadable=None))
-    assert (restored.kind, moved(restored)) == ("Rollback", all_to(OLD.id, "p"))
-    assert [bar.workload for bar in restored.bars] == ["w2"]
+    written = merged(kind="Rollback", bars=decision.bars, ends=decision.ends, at=NOW)
+    waits = replace(now, promotion=promotion(bars=decision.bars), history=(*now.history, written))
+    assert (decide(waits).kind, codes(decide(waits))) == (
+        "Hold",
+        {"promotion-unreadable", "beyond-limit", "failed"},
+    )
+    restored = decide(replace(waits, rewritten=(), unreadable=None))
+    assert (restored.kind, moved(restored), restored.bars) == ("Rollback", all_to(OLD.id, "p"), ())
+
+
+def test_what_failed_while_its_fallback_was_rewritten_does_not_come_back_under_another_name() -> None:
+    """A person has pointed the cluster back and restored the files; the same pods are released with another policy."""
+    now = situation(given="p-", rewritten=(OLD.id,), unreadable="it was frozen")
+    failed = decide(now)
+    by_bot = merged(
+        kind="Rollback", bars=failed.bars, ends=failed.ends, at=NOW, proofs=(proof("p", NEW.id, "Failed"),)
+    )
+    by_hand = merged(Move(cluster="p", from_=NEW.id, to=OLD.id), by="person", at=NOW)
+    later = replace(
+        now, rewritten=(), unreadable=None, candidate=POLICY.id, promotion=promotion(bars=failed.bars),
+        history=(*now.history, by_bot, by_hand), pointers={**now.pointers, "p": Pointed(release=OLD.id)},
+        verdicts={**now.verdicts, "p": verdict("p", OLD.id, "Verified", NOW)},
+    )  # fmt: skip
+    decision = decide(later)
+    assert (decision.kind, "barred" in codes(decision)) == ("Hold", True)
+
+
+def test_where_there_is_nothing_to_go_back_to_and_nothing_can_be_barred_no_empty_rollback_is_announced() -> (
+    None
+):
+    decision = decide(situation(given="p-", rewritten=(OLD.id,), promotion=None, unreadable="line 3"))
+    assert (decision.kind, decision.moves, decision.bars, decision.owes) == ("Hold", (), (), ())
+    assert {"promotion-unreadable", "beyond-limit", "failed"} == codes(decision)
+
+
+def test_a_pull_request_to_what_was_rewritten_since_is_closed_and_proposed_again() -> None:
+    by_hand = Policy(automatic=False)
+    asked = decide(situation(given="p-", policy=by_hand))
+    request = Request(
+        number=7, branch=f"canaryfleet/app/{asked.key}", key=asked.key, head="h", state="open",
+        kind="Rollback", release=asked.release, moves=asked.moves,
+    )  # fmt: skip
+    now = situation(given="p-", policy=by_hand, requests=(request,))
+    assert decide(now).obsolete == ()
+    decision = decide(replace(now, rewritten=(OLD.id,), unreadable="it was frozen"))
+    assert [(item.number, "rewritten" in item.reason) for item in decision.obsolete] == [(7, True)]
+    closed = replace(request, state="closed", closedBy="bot")
+    assert moved(decide(replace(now, requests=(closed,)))) == all_to(OLD.id, "p")
 
 
 def test_a_rollback_that_cannot_write_its_bar_owes_it() -> None:

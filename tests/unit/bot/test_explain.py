@@ -492,3 +492,17 @@ def test_a_branch_of_somebody_else_is_none_of_the_bots(explain: Any, ground: Gro
     ground.push("mine", {"x": "y"}, onto="main")
     ground.local.open("mine", "main", "t", record.hidden(packed))
     assert "has no pull request 1" in explain("1").err
+
+
+def test_what_would_happen_if_frozen_files_were_restored() -> None:
+    """Then the failed cluster goes back, and not only is barred what is barred anyway."""
+    now = begun()
+    failed = replace(now.verdicts["p"], kind="Failed", reason="BeyondThreshold")
+    fallback = now.pointers["p"].fallback
+    assert fallback is not None
+    situation = replace(
+        now, verdicts={**now.verdicts, "p": failed}, rewritten=(fallback,), unreadable="it was frozen"
+    )
+    assert decide(situation).moves == ()
+    (restored,) = [item for item in what_if(situation) if "frozen files were as" in item.words[0]]
+    assert [(move.cluster, move.to) for move in restored.decision.moves][:1] == [("p", fallback)]

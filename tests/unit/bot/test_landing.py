@@ -43,6 +43,6 @@ def test_what_a_newer_version_says_besides_is_passed_over() -> None:
 
 
 def test_a_line_without_end_is_none() -> None:
-    text = line(Landing(app="chat", kind="Rollback", key="k", ends=("r" * 100,) * 3_000))
+    text = line(Landing(app="chat", kind="Rollback", key="k", ends=("r" * 100,) * 20_000))
     assert len(text) > LONGEST
     assert read(text) is None

@@ -37,10 +37,12 @@ def said(
 
 def test_reconcile(story: Story, capsys: pytest.CaptureFixture[str]) -> None:
     """A run that goes forward, and one that has nothing to do but say why."""
-    (app,) = said(capsys, "reconciled", story, "reconcile", "--dry-run")["apps"]
-    assert (app["app"], app["findings"]) == ("chat", [])
-    assert app["remarks"] == [] or app["decision"]["kind"] != "Hold"
-    assert {"kind", "reasons"} <= app["decision"].keys()
+    (goes,) = said(capsys, "reconciled", story, "reconcile", "chat")["apps"]
+    assert (goes["app"], goes["findings"], goes["decision"]["kind"]) == ("chat", [], "Start")
+    assert [action["verb"] for action in goes["actions"]] == ["opened", "merged"]
+    (waits,) = said(capsys, "reconciled", story, "reconcile")["apps"]
+    assert (waits["decision"]["kind"], waits.get("actions", [])) == ("Hold", [])
+    assert waits["decision"]["reasons"]
 
 
 def test_gate(story: Story, capsys: pytest.CaptureFixture[str]) -> None:

@@ -12,7 +12,7 @@ import pytest
 from clone import ANN, BEGIN, BOT, Clone, pull
 from msgspec.structs import replace
 
-from canaryfleet import git, history, limits, loads, past, repo, situation, standing
+from canaryfleet import git, history, landing, limits, loads, overview, past, repo, situation, standing
 from canaryfleet.decide import decide
 from canaryfleet.errors import Problems
 from canaryfleet.files import Tree
@@ -276,6 +276,26 @@ def test_a_merge_of_somebody_elses_branch_is_a_persons(clone: Clone) -> None:
     clone.branch(TOOLS, "abc", by=ANN)
     merge(clone)
     assert [merged.by for merged in past_of(clone)] == ["person"]
+
+
+def test_what_somebody_adds_to_the_bots_branch_is_theirs_in_the_squash(clone: Clone) -> None:
+    """In what the bot decides by, and where people read it."""
+    for cluster in (C0, C1):
+        clone.point(TOOLS, cluster, NEW, OLD)
+    decided = {C0: landing.given(Move(cluster=C0, to=NEW, fallback=OLD))}
+    id = clone.commit(clone.said(TOOLS, moves=decided), by=BOT)
+    found = past_of(clone)
+    assert [(one.commit, one.by, [move.cluster for move in one.moves]) for one in found] == [
+        (id, "person", [C1]),
+        (id, "bot", [C0]),
+    ]
+    assert [
+        (one.by, one.commit, one.moves[0].cluster)
+        for one in overview.happened(str(clone.root), clone.survey(), TOOLS)[:2]
+    ] == [
+        ("bot", id, C0),
+        ("person", id, C1),
+    ]
 
 
 def test_two_apps_in_one_commit(clone: Clone) -> None:

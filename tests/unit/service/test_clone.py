@@ -215,7 +215,13 @@ def test_the_options_belong_together(tmp_path: Path, capsys: pytest.CaptureFixtu
             f"{GITEA}/acme/fleet",
             "gitea",
         ),
+        (
+            Settings(type="gitea", repository="acme/fleet", url=f"{GITEA}:443/code/api/v1/"),
+            f"{GITEA}/code/acme/fleet",
+            "gitea",
+        ),
         (Settings(), "/srv/fleet.git", None),
+        (Settings(repository="acme/fleet"), "/srv/fleet.git", None),
     ],
 )
 def test_fleet_yaml_names_the_forge_that_is_cloned_from(
@@ -236,8 +242,14 @@ def test_fleet_yaml_names_the_forge_that_is_cloned_from(
 )
 def test_no_token_goes_to_a_host_that_only_fleet_yaml_names(named: Settings) -> None:
     """Who runs the bot says --clone; fleet.yaml is a file that a pull request changes."""
-    with pytest.raises(Problems, match="the bot's token would go there"):
+    with pytest.raises(Problems, match="and --clone is of github acme/fleet"):
         clone.agree(named, GITHUB, None)
+
+
+def test_another_forge_on_the_same_host_is_another() -> None:
+    named = Settings(type="gitea", repository="acme/fleet", url=f"{GITEA}/evil/api/v1")
+    with pytest.raises(Problems, match="and --clone is of gitea"):
+        clone.agree(named, f"{GITEA}/acme/fleet", "gitea")
 
 
 def test_a_bot_whose_fleet_yaml_names_another_forge_does_not_begin(
@@ -253,4 +265,4 @@ def test_a_bot_whose_fleet_yaml_names_another_forge_does_not_begin(
     monkeypatch.setenv("CANARYFLEET_GITHUB_TOKEN", "secret")
     assert cli.main(["reconcile", "--clone", str(story.bare), "--root", str(tmp_path / "own")]) == 1
     said = capsys.readouterr().err
-    assert "`forge` is github acme/fleet at https://evil.example/api/v3, and --clone local" in said
+    assert "`forge` is github acme/fleet at https://evil.example/api/v3, and --clone is of local" in said
