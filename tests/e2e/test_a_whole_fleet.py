@@ -34,7 +34,7 @@ SPEC = {"exposure__steps": [{"weight": "50%", "for": "2s"}], "analysis": QUICK, 
 MOMENTS = ("request", "any", "branch", "merged", "any", "request", "any", "branch", "request", "any")
 """When the bot is killed, each time: whenever, or as soon as its branch or pull request is there or main has moved."""
 SEED = 20261121  # of what is left to chance; how far a run has come by then no seed says
-GLANCE = 0.05
+GLANCE = 0.1
 LOOK = 5.0  # seconds after which the bot looks again though nothing was seen to change
 PATIENCE = 240.0
 RELEASE = "canaryfleet.dev/release"
