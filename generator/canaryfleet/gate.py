@@ -5,19 +5,20 @@ passes. It may be merged as far as the limits go: whether it should be is for it
 """
 
 import contextlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from msgspec.structs import replace
 
-from canaryfleet import after, commits, dangling, git, landing, limits, repo
+from canaryfleet import after, commits, dangling, git, landing, limits, repo, tampered
 from canaryfleet.dangling import There
 from canaryfleet.decode import decode
 from canaryfleet.errors import ERROR, Place, Problems, one_line, problem
 from canaryfleet.models.canary import Canary
-from canaryfleet.models.decision import Code, Pointed, Reason, Situation
+from canaryfleet.models.decision import Code, Move, Pointed, Reason, Situation
 from canaryfleet.models.forge import CommitStatus, PullRequest
 from canaryfleet.models.promotion import Promotion
+from canaryfleet.phrases import some
 from canaryfleet.sight import Bot, Sight, look
 from canaryfleet.syntax import parse
 
@@ -118,11 +119,22 @@ def _about(root: str, sight: Sight, merged: str, app: str) -> Iterator[Reason]:
     before, after = (git.tree_files(root, tree, folder) for tree in (sight.commit, merged))
     yield from _rewritten(sight, app, _frozen(before), _frozen(after))
     yield from _promotion(root, sight, merged, app, after.keys() - before.keys())
-    yield from _app(root, situation, merged, app)
+    yield from _app(root, situation, merged, app, _still(sight, app, after))
 
 
-def _app(root: str, situation: Situation | None, merged: str, app: str) -> Iterator[Reason]:
-    """One app whose generated files change."""
+def _still(sight: Sight, app: str, after: Mapping[str, str]) -> frozenset[str]:
+    """Releases that were rewritten past the gate, but for those whose files are restored by it."""
+    given = sight.ground.given.rewritten.get(app, {})
+    wrong = {tampered.home(path)[1] for path, kept in given.items() if after.get(path) != kept.blob}
+    restored = {tampered.home(path)[1] for path in given} - wrong
+    situation = sight.situations.get(app)
+    return frozenset(situation.rewritten if situation else ()) - restored
+
+
+def _app(
+    root: str, situation: Situation | None, merged: str, app: str, rewritten: Collection[str]
+) -> Iterator[Reason]:
+    """One app whose generated files change. `rewritten`: releases that nothing may be pointed at."""
     found = after.read(root, merged, app)
     lost = tuple(sorted(name for name, item in found.pointers.items() if item is None))
     if lost:
@@ -146,7 +158,23 @@ def _app(root: str, situation: Situation | None, merged: str, app: str) -> Itera
     there = {id: facts for id, facts in situation.releases.items() if id in found.releases}
     judged = {name: item for name, item in pointers.items() if name not in unknown}
     before = {name: item for name, item in situation.pointers.items() if name not in unknown}
+    yield from _onto(rewritten, limits.between(before, judged))
     yield from limits.broken(replace(situation, pointers=before), judged, there)
+
+
+def _onto(rewritten: Collection[str], moves: Iterable[Move]) -> Iterator[Reason]:
+    """Not even back: what is there now is not what anybody proved."""
+    onto = tuple(move.cluster for move in moves if move.to in rewritten and move.from_ != move.to)
+    if onto:
+        what = (
+            f"{some(onto)} would be pointed at a release whose files are not those that clusters were given"
+        )
+        yield Reason(
+            code="rewritten",
+            message=what,
+            remedy="restore the files, in the same pull request too",
+            clusters=onto,
+        )
 
 
 def _rewritten(sight: Sight, app: str, before: Frozen, after: Frozen) -> Iterator[Reason]:

@@ -10,6 +10,7 @@ import pytest
 from canaryfleet import cli, gate
 from canaryfleet.errors import Problems
 from canaryfleet.gate import CONTEXT, Judged
+from canaryfleet.overlay import pointer
 from story import Story
 
 
@@ -151,6 +152,28 @@ def test_what_was_rewritten_past_the_gate_may_be_restored(story: Story) -> None:
     assert judged(story, propose(story)).status.state == "success"
     (home / "release.yaml").write_text(good.replace("  - one\n", "  - two\n", 1))
     assert codes(judged(story, propose(story))) == ["rewritten"]
+
+
+def test_nobody_is_pointed_at_what_was_rewritten_not_even_back(story: Story) -> None:
+    story.turn()
+    story.pull()
+    assert story.versions()["one"] == "1.1.0"
+    path = story.overlay("one")
+    present = pointer(path.read_bytes())
+    assert present is not None
+    assert present.fallback is not None
+    rollout = story.people / f"overlays/chat/releases/{present.fallback}/rollout.yaml"
+    good, text = rollout.read_text(), path.read_text()
+    back = re.sub("  annotations:\n.*\n", "", text.replace(present.release, present.fallback))
+    rollout.write_text(good.replace("revisionHistoryLimit:", "minReadySeconds: 9\n  revisionHistoryLimit:"))
+    story.commit("past the gate")
+    path.write_text(back)
+    found = judged(story, propose(story))
+    assert (found.status.state, codes(found)) == ("failure", ["rewritten"])
+    assert "one would be pointed at a release whose files" in found.status.description
+    path.write_text(back)
+    rollout.write_text(good)
+    assert judged(story, propose(story)).status.state == "success"
 
 
 def test_a_release_that_was_pruned_comes_back_as_it_was_or_not_at_all(story: Story) -> None:
