@@ -42,6 +42,7 @@ HERE = "here"  # the only cluster of an app's repository
 WAVE = "all"
 LIMIT = 90.0  # seconds that a condition may take on a busy machine
 WAKINGS = 10  # times that a controller is told again, over that time
+SLEEPY = "1.9"
 WOKEN = "e2e.canaryfleet.dev/woken"
 DIGEST = "0123456789abcdef" * 4
 LATENCIES = (5, 10, 25, 50, 100, 250, 500, 1000, 2500)  # bucket bounds of Istio's histogram, milliseconds
@@ -402,13 +403,21 @@ class App:
                 raise WaitTimeoutError(f"not within {timeout:g} s: {what}\n{self.story()}")
 
     def until_now(self, probe: Callable[[], T], what: str, timeout: float = LIMIT) -> T:
-        """Wait until something is true of what is seen now; looked at after each event, and once a second."""
+        """Wait until something is true of what is seen now; looked at after each event, and once a second.
+
+        A controller of 1.9 that may have slept through a change (`promote`) is woken when half of the time is over.
+        """
         deadline = time.monotonic() + timeout
+        sleepy = timeout == LIMIT and self.member.rollouts == SLEEPY
         while True:
             with self._news:
                 looked = len(self.history)
             if result := probe():
                 return result
+            if sleepy and time.monotonic() >= deadline - timeout / 2:
+                sleepy = False
+                with contextlib.suppress(RigError):  # there may be no Rollout of the app's name
+                    self._wake()
             if time.monotonic() >= deadline:
                 raise WaitTimeoutError(f"not within {timeout:g} s: {what}\n{self.story()}")
             with self._news:
