@@ -122,10 +122,8 @@ def _late(facts: Facts) -> list[Return]:
 def _reverted(facts: Facts) -> list[Return]:
     """The spec resolves to what clusters fall back to: a person has turned back."""
     situation = facts.situation
-    candidate = situation.releases.get(situation.candidate or "")
-    if candidate is None or candidate.id in situation.rewritten:
-        return []
-    if pointing.bars_on(candidate, situation.promotion, situation.now):
+    candidate = _way_back(facts, situation.candidate)
+    if candidate is None:
         return []
     back = [
         name
@@ -148,14 +146,10 @@ def _is_persons(facts: Facts, cluster: str) -> bool:
 
 
 def _return(facts: Facts, cluster: str, to: str | None, barring: Collection[Barred]) -> Move | None:
-    """The move that takes a cluster back; None if there is nothing to go back to, or it is or gets barred.
-
-    What was proven is what was frozen: to a release that was rewritten since, nothing goes back.
-    """
-    situation = facts.situation
+    """The move that takes a cluster back; None if there is nothing to go back to, or it is or gets barred."""
     for goal in [to] if to else _goals(facts, cluster):
-        release = situation.releases.get(goal or "") if goal not in situation.rewritten else None
-        if release is None or pointing.bars_on(release, situation.promotion, situation.now):
+        release = _way_back(facts, goal)
+        if release is None:
             continue
         if (release.workload, None) in barring or (None, release.id) in barring:
             continue
@@ -187,11 +181,16 @@ def _same_before(facts: Facts, cluster: str, release: ReleaseFacts) -> bool:
     return known and standing.proven_before(facts, cluster, placed.move.from_)
 
 
-def _bars_fallback(facts: Facts, id: str | None) -> bool:
-    release = facts.situation.releases.get(id or "")
-    return release is not None and bool(
-        pointing.bars_on(release, facts.situation.promotion, facts.situation.now)
-    )
+def _unbarred(facts: Facts, id: str | None) -> ReleaseFacts | None:
+    situation = facts.situation
+    release = situation.releases.get(id or "")
+    barred = release is not None and pointing.bars_on(release, situation.promotion, situation.now)
+    return None if barred else release
+
+
+def _way_back(facts: Facts, id: str | None) -> ReleaseFacts | None:
+    """A release that is there, is not barred, and is what was proven: what was rewritten since it was frozen is not."""
+    return None if id in facts.situation.rewritten else _unbarred(facts, id)
 
 
 def _owed(facts: Facts) -> list[Bar]:
@@ -228,7 +227,7 @@ def _stays(facts: Facts, cluster: str) -> Reason:
     what = f"{cluster} has nothing to go back to, or what is barred: it stays"
     remedy = "release something else"
     said, fallback = facts.situation.pointers[cluster].fallback, facts.pointers[cluster].fallback
-    if fallback in facts.situation.rewritten and not _bars_fallback(facts, fallback):
+    if fallback in facts.situation.rewritten and _unbarred(facts, fallback):
         what = f"{cluster} stays: {fallback}, which it would go back to, is not what clusters were given"
         remedy = "restore its files from Git: it goes back at the next run"
     elif said != fallback:

@@ -14,7 +14,6 @@ from canaryfleet.files import Tree
 from canaryfleet.forges import connect
 from canaryfleet.gate import Judged
 from canaryfleet.models.decision import Reason
-from canaryfleet.models.findings import FoundFinding
 from canaryfleet.models.observation import Problem
 from canaryfleet.models.outcome import Outcome
 from canaryfleet.models.ran import Gated, GatedRequest, Ran, Reconciled
@@ -165,8 +164,7 @@ def _reason(item: Reason) -> str:
 
 def report_data(report: Report) -> Ran:
     """The same for scripts."""
-    found = tuple(FoundFinding(**output.finding_data(item)) for item in report.findings)
-    return Ran(**asdict(report.outcome), remarks=report.remarks, findings=found)
+    return Ran(**asdict(report.outcome), remarks=report.remarks, findings=output.found(report.findings))
 
 
 # gate

@@ -13,10 +13,9 @@ from msgspec.structs import replace
 
 from canaryfleet import limits, pointing, schedule, standing
 from canaryfleet.decide import decide
-from canaryfleet.models.base import API_VERSION, Metadata
 from canaryfleet.models.decision import Decision, Request, Review, Situation
 from canaryfleet.models.observation import Evidence, RunEvidence, Verdict, VerdictKind
-from canaryfleet.models.promotion import Excuse, Promotion
+from canaryfleet.models.promotion import Excuse, Promotion, nothing_said
 from canaryfleet.models.release import ReleaseWave
 from canaryfleet.proposal import BOT, names
 from canaryfleet.quantity import seconds
@@ -121,7 +120,9 @@ def _tree(situation: Situation) -> Iterator[Change]:
     if situation.unreadable is not None:
         yield Change(
             _readable(situation),
-            lambda now: replace(now, unreadable=None, rewritten=(), promotion=now.promotion or _empty(now)),
+            lambda now: replace(
+                now, unreadable=None, rewritten=(), promotion=now.promotion or nothing_said(now.app)
+            ),
         )
 
 
@@ -139,10 +140,6 @@ def _without_freeze(name: str) -> Callable[[Situation], Situation]:
         return replace(now, fleet=replace(now.fleet, freezes=kept))
 
     return make
-
-
-def _empty(situation: Situation) -> Promotion:
-    return Promotion(apiVersion=API_VERSION, kind="Promotion", metadata=Metadata(name=situation.app))
 
 
 def _promotion(situation: Situation) -> Iterator[Change]:
@@ -316,7 +313,7 @@ _SUPPOSED = Evidence(runs=(RunEvidence(name="supposed", uid="supposed", role="ba
 def _excused(name: str) -> Callable[[Situation], Situation]:
     def make(now: Situation) -> Situation:
         since = schedule.written(now.now - timedelta(seconds=1))
-        written = now.promotion or _empty(now)
+        written = now.promotion or nothing_said(now.app)
         entry = Excuse(cluster=name, by="somebody", since=since, why="supposed")
         return replace(now, promotion=replace(written, excused=(*written.excused, entry)))
 

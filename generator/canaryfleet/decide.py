@@ -17,6 +17,7 @@ from canaryfleet.case import SKEW
 from canaryfleet.digest import short
 from canaryfleet.forward import RULES, unproven
 from canaryfleet.models.decision import (
+    FORWARD,
     Code,
     Decision,
     Obsolete,
@@ -107,7 +108,7 @@ def _target(facts: Facts) -> ReleaseFacts | None:
     candidate = situation.releases.get(situation.candidate or "")
     if candidate is None or candidate.urgency == "hotfix" or situation.policy.onNewRelease == "replace":
         return candidate
-    begun = [m.release for m in situation.history if m.kind in ("Start", "Advance", "Retry") and m.wave]
+    begun = [m.release for m in situation.history if m.kind in FORWARD and m.wave]
     current = situation.releases.get(begun[-1] or "") if begun else None
     return current if current is not None and _goes_on(facts, current) else candidate
 

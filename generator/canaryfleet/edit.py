@@ -16,8 +16,8 @@ from msgspec.structs import replace
 from canaryfleet.decode import decode
 from canaryfleet.emit import emit
 from canaryfleet.errors import Place, Problems, one_line, problem
-from canaryfleet.models.base import API_VERSION, Metadata
-from canaryfleet.models.promotion import Bar, Excuse, HoldEntry, Promotion
+from canaryfleet.models.base import API_VERSION
+from canaryfleet.models.promotion import Bar, Excuse, HoldEntry, Promotion, nothing_said
 from canaryfleet.syntax import Document, parse, parse_manifests
 
 CANT = "CF184"
@@ -120,7 +120,7 @@ def _new(app: str, file: str, entries: Sequence[Entry], key: Key) -> bytes:
     metadata = {"name": app}
     body = {"apiVersion": API_VERSION, "kind": "Promotion", "metadata": metadata, key: _data(entries)}
     made = emit(body, header=HEADER).encode()
-    wanted = Promotion(apiVersion=API_VERSION, kind="Promotion", metadata=Metadata(name=app))
+    wanted = nothing_said(app)
     if _read(made, file) != replace(wanted, **{key: tuple(entries)}):
         raise problem(
             Place(file), CANT, "what would be written says something else", "write the entry by hand"

@@ -13,11 +13,10 @@ from canaryfleet import configs, dangling, git, history, past, repo, tampered
 from canaryfleet.board import App
 from canaryfleet.errors import ERROR, Finding, Place, Problems, problem
 from canaryfleet.files import Tree
-from canaryfleet.models.base import API_VERSION, Metadata
 from canaryfleet.models.canary import Canary
 from canaryfleet.models.decision import Merged
 from canaryfleet.models.fleet import Fleet
-from canaryfleet.models.promotion import Promotion
+from canaryfleet.models.promotion import Promotion, nothing_said
 from canaryfleet.status import Plan
 from canaryfleet.tampered import Given, Kept
 
@@ -178,13 +177,8 @@ def _half(
     rewritten = {tampered.home(path)[1] for path in kept} | {
         id for id, item in app.releases.items() if not altered.keys().isdisjoint(item.config)
     }
-    known = (promotion or _nothing_said(name)) if read else None
+    known = (promotion or nothing_said(name)) if read else None
     return Half(app, spec, candidate, known, said or None, frozenset(rewritten), merged)
-
-
-def _nothing_said(app: str) -> Promotion:
-    """What no promotion.yaml says, which is not the same as one that can't be read: the bot can write this one."""
-    return Promotion(apiVersion=API_VERSION, kind="Promotion", metadata=Metadata(name=app))
 
 
 def _altered(tree: Tree, app: repo.App) -> Iterator[tuple[str, list[Finding]]]:

@@ -339,21 +339,14 @@ def merged(commits: Iterable[Commit], now: datetime) -> Iterator[Merged]:
             had.pop(cluster, None)
             if change.pointer:
                 had[cluster] = change.pointer.release
-        added = tuple(_added(landing, moves))
-        if landing and landing.moves is not None and (added or fallbacks):
-            yield replace(_merged(commit, None, at or now, added, ()), fallbacks=fallbacks)
-            moves, fallbacks = tuple(move for move in moves if move not in added), ()
+        if landing and landing.moves is not None:
+            decided = tuple(move for move in moves if landing.moves.get(move.cluster) == given(move))
+            added = tuple(move for move in moves if move not in decided)
+            if added or fallbacks:  # somebody committed on the bot's branch, and it was squashed
+                yield replace(_merged(commit, None, at or now, added, ()), fallbacks=fallbacks)
+            moves, fallbacks = decided, ()
         if moves or fallbacks or proofs or landing:
             yield replace(_merged(commit, landing, at or now, moves, proofs), fallbacks=fallbacks)
-
-
-def _added(landing: Landing | None, moves: Iterable[Move]) -> Iterator[Move]:
-    """What a commit moves and nobody decided: somebody committed on the bot's branch, and it was squashed."""
-    if landing is None or landing.moves is None:
-        return
-    for move in moves:
-        if landing.moves.get(move.cluster) != given(move):
-            yield move
 
 
 def _merged(

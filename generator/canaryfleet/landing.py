@@ -16,7 +16,7 @@ from msgspec import Meta
 
 from canaryfleet.digest import canonical_json, short
 from canaryfleet.models.base import Model
-from canaryfleet.models.decision import Decision, Kind, Move
+from canaryfleet.models.decision import FORWARD, Decision, Kind, Move
 from canaryfleet.models.promotion import Bar
 
 AUTHOR = "canaryfleet"  # the bot's identity in Git: who else commits on its branches has touched them
@@ -27,8 +27,6 @@ WORD = f"{PREFIX}Decision: "
 LONGEST = 2_000_000  # characters; a batch of ten thousand clusters is far from it
 # Such characters stand in strings only, where JSON has another way to write them.
 _ACTED_ON = re.compile(r"[@#]|(?<=:)/(?=/)|(?<=GH)-(?=[0-9])", re.IGNORECASE)
-FORWARD = frozenset(["Start", "Advance", "Retry"])
-"""Of these a commit keeps what was decided. Going back is never read as less than it did."""
 _SHA256 = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
 
 
@@ -51,7 +49,7 @@ class Landing(Model, frozen=True, kw_only=True):
 
 
 def of(decision: Decision, approved_by: tuple[str, ...] = (), record: str | None = None) -> Landing:
-    """What of a decision its commit keeps."""
+    """What of a decision its commit keeps; of one that goes back no moves: it is never read as less than it did."""
     return Landing(
         app=decision.app, kind=decision.kind, key=decision.key, release=decision.release, wave=decision.wave,
         ends=decision.ends, bars=decision.bars, owes=decision.owes, approvedBy=approved_by, record=record,

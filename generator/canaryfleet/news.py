@@ -12,12 +12,11 @@ from msgspec import Meta
 from canaryfleet.digest import short
 from canaryfleet.errors import one_line
 from canaryfleet.models.base import Model
-from canaryfleet.models.decision import Code, Decision, Reason, Situation
+from canaryfleet.models.decision import FORWARD, Code, Decision, Reason, Situation
 from canaryfleet.models.fleet import EventKind
 from canaryfleet.models.outcome import Action, Outcome, Verb
 from canaryfleet.proposal import names
 
-FORWARD = ("Start", "Advance", "Retry")
 FAILURES: frozenset[Code] = frozenset(["failed", "max-failures", "beyond-limit"])
 ASKING: frozenset[Code] = FAILURES | {
     "promotion-unreadable", "clock-behind", "barred", "persons-pointer", "breaks-limit", "no-release", "no-wave", "inconclusive",

@@ -21,7 +21,7 @@ from canaryfleet.models.cluster import Cluster
 from canaryfleet.models.fleet import Fleet
 from canaryfleet.models.plan import AppPlan, LiveChange, Moment, Plan, PointerChange
 from canaryfleet.models.release import Release
-from canaryfleet.plan import Given, way
+from canaryfleet.plan import Given, is_first, way
 from canaryfleet.pointing import State
 from canaryfleet.quantity import seconds
 from canaryfleet.repo import App, Committed, Spec
@@ -102,7 +102,6 @@ def _app(ground: Ground, name: str) -> AppPlan:
     state = state_of(ground, spec, release, app)
     made = way(Given(release, state, found.course, ground.clusters, seconds(model.workload.startup or "0")))
     to_go = [name for wave in made.waves for name in wave.toGo]
-    only_first = bool(to_go) and not any(name in app.pointers for name in to_go)
     on_main = _changed(ground, app)
     return AppPlan(
         app=name,
@@ -115,7 +114,7 @@ def _app(ground: Ground, name: str) -> AppPlan:
         waves=made.waves,
         least=made.least,
         ends=made.ends,
-        manual=() if only_first else found.course.manual,
+        manual=() if is_first(to_go, app.pointers) else found.course.manual,
         outside=tuple(_grouped([*_merging(app, on_main), *_following(ground, app, spec, release.id)])),
         moves=tuple(_moves(app, on_main)),
         notes=(NOT_BUILT,) if found.rendered is None else (),

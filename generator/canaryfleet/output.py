@@ -3,10 +3,13 @@
 import json
 import re
 from collections.abc import Container, Iterable, Sequence
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from canaryfleet.errors import COMMANDS, ERROR, Finding, one_line
 from canaryfleet.phrases import count
+
+if TYPE_CHECKING:
+    from canaryfleet.models.findings import FoundFinding
 
 
 def findings_text(
@@ -36,6 +39,13 @@ def finding_data(finding: Finding) -> dict[str, Any]:
         "message": finding.message,
         "remedy": finding.remedy,
     }
+
+
+def found(findings: Iterable[Finding]) -> "tuple[FoundFinding, ...]":
+    """The same as models, in this order."""
+    from canaryfleet.models.findings import FoundFinding
+
+    return tuple(FoundFinding(**finding_data(item)) for item in findings)
 
 
 def print_json(data: Any) -> None:

@@ -15,8 +15,8 @@ from canaryfleet.content import promotion_path
 from canaryfleet.edit import Entry, Key
 from canaryfleet.errors import WARNING, Finding, Place, Problems, UsageError, problem
 from canaryfleet.files import Changes, Tree
-from canaryfleet.models.base import API_VERSION, Instant, Metadata
-from canaryfleet.models.promotion import Bar, Excuse, HoldEntry, Promotion
+from canaryfleet.models.base import Instant
+from canaryfleet.models.promotion import Bar, Excuse, HoldEntry, nothing_said
 from canaryfleet.models.release import Release
 from canaryfleet.nearest import nearest
 from canaryfleet.quantity import duration
@@ -211,7 +211,7 @@ class _Desk:
         if app not in names:
             raise problem(Place(repo.OVERLAYS), "CF015", f"there is no app {app}", nearest(app, names))
         self._tree, self._app, self._path = tree, app, promotion_path(app)
-        self.promotion = repo.promotion(tree, app) or _empty(app)
+        self.promotion = repo.promotion(tree, app) or nothing_said(app)
 
     def add(self, key: Key, entry: Entry) -> Changes:
         return Changes({self._path: edit.add(self._data, self._path, self._app, [entry], key)})
@@ -254,10 +254,6 @@ class _Desk:
     @property
     def _data(self) -> bytes | None:
         return self._tree.read(self._path) if self._tree.exists(self._path) else None
-
-
-def _empty(app: str) -> Promotion:
-    return Promotion(apiVersion=API_VERSION, kind="Promotion", metadata=Metadata(name=app))
 
 
 def _where(wave: str | None, cluster: str | None) -> str:

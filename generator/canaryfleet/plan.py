@@ -5,7 +5,7 @@ A wave begins when the one before it has ended and nothing stops it (`pointing.s
 that there are: approvals, pauses that wait for a person, and measurements that are not good at once come on top.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Container, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
@@ -52,8 +52,7 @@ def _wave(given: Given, wave: ReleaseWave, since: datetime | None) -> WavePlan:
     state = given.state
     to_go = pointing.waiting(state, wave)
     batches = _batches(len(to_go), pointing.limit(wave))
-    first = bool(to_go) and not any(name in state.pointers for name in to_go)
-    each = least(given.course, wave, given.startup, first=first)
+    each = least(given.course, wave, given.startup, first=is_first(to_go, state.pointers))
     begins, ends = _times(state, wave, len(batches), each, since)
     excused = pointing.excused_now(state.promotion, state.retiring, state.now)
     return WavePlan(
@@ -70,6 +69,11 @@ def _wave(given: Given, wave: ReleaseWave, since: datetime | None) -> WavePlan:
         approval=wave.approval == "required",
         stops=tuple(reason.message for reason in pointing.stops(state, wave)) if to_go else (),
     )
+
+
+def is_first(to_go: Collection[str], pointers: Container[str]) -> bool:
+    """Whether whoever is still to get a release has nothing of the app: a first deployment takes no steps."""
+    return bool(to_go) and not any(name in pointers for name in to_go)
 
 
 def _batches(clusters: int, most: int) -> tuple[int, ...]:

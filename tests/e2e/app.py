@@ -28,7 +28,7 @@ import msgspec
 import wrong
 import yaml
 from rig import Call, Exporter, Fleet, Member, RigError, WaitTimeoutError, kustomize, load, read, wait_until
-from rig.kube import Object
+from rig.kube import Object, namespace
 from rig.net import get_json
 from rig.rollouts import API, HASH_LABEL, canary_weight, complete, describe, observed, phase
 from rig.traffic import ISTIO_API, SEEN, SYNC_ERROR
@@ -118,7 +118,7 @@ class App:
         """Make the namespace, have the exporter scraped and begin to watch."""
         self.kube.apply_at(
             f"/api/v1/namespaces/{self.namespace}",
-            {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": self.namespace}},
+            namespace(self.namespace),
         )
         self.fleet.scrape(self.host, self.exporter)
         for kind, path in WATCHED.items():

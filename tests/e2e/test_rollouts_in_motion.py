@@ -252,7 +252,7 @@ def test_a_rollout_that_is_refused_in_mid_canary_says_so_beside_old_facts_and_go
     bad = third(good)
     bad["spec"]["strategy"]["canary"]["steps"][0]["setWeight"] = 101
     app.apply([bad])
-    waking({"chat": one}, lambda: bool(invalid(app, "chat")), "it is refused")
+    app.until_now(lambda: bool(invalid(app, "chat")), "it is refused")
     one.catch_up()
     now = one.status
     assert now["phase"] == "Degraded"
@@ -269,7 +269,7 @@ def test_a_rollout_that_is_refused_in_mid_canary_says_so_beside_old_facts_and_go
     assert len(templates(app)) == 2, "nothing is made of what is refused"
 
     app.apply([third(good)])
-    waking({"chat": one}, lambda: at_the_stop(one) and one.current != was["currentPodHash"], "it went on")
+    app.until_now(lambda: at_the_stop(one) and one.current != was["currentPodHash"], "it went on")
     assert invalid(app, "chat") == ""
     assert one.stable == was["stableRS"]
     assert len(templates(app)) == 3

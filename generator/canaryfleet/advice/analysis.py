@@ -99,8 +99,7 @@ def _never(metric: Metric, name: str, text: str | float, limit: Decimal) -> tupl
 def too_patient(subject: Subject) -> Iterator[Issue]:
     """CF315: failures that are let pass for longer than a step: a version that is bad each time keeps its users."""
     spec = subject.plan.inputs.spec
-    longest = max((duration(length) for length in _judged(spec.exposure.steps)), default=Decimal(0))
-    most = max(longest, PATIENT)
+    most = max(_longest(spec.exposure.steps), PATIENT)
     said: set[Path] = set()
     for index, (metric, measure) in enumerate(zip(spec.analysis.metrics, subject.plan.measures, strict=True)):
         own = metric.failureLimit is not None
@@ -123,7 +122,7 @@ def too_patient(subject: Subject) -> Iterator[Issue]:
 def looks_away(subject: Subject) -> Iterator[Issue]:
     """CF311: a fixed range that is shorter than a step, or measurements further apart than they look back."""
     spec = subject.plan.inputs.spec
-    longest = max((duration(length) for length in _judged(spec.exposure.steps)), default=Decimal(0))
+    longest = _longest(spec.exposure.steps)
     for index, (metric, measure) in enumerate(zip(spec.analysis.metrics, subject.plan.measures, strict=True)):
         at = ("analysis", "metrics", index)
         for field in ("query", "samples"):
@@ -149,9 +148,10 @@ def looks_away(subject: Subject) -> Iterator[Issue]:
             )
 
 
-def _judged(steps: Sequence[Step]) -> list[str]:
-    """Lengths of the steps that are judged, as far as they say it."""
-    return [step.for_ for step in steps if step.weight and step.for_ and step.for_ != "manual"]
+def _longest(steps: Sequence[Step]) -> Decimal:
+    """Seconds of the longest step that is judged, as far as they say it."""
+    judged = (step.for_ for step in steps if step.weight and step.for_ and step.for_ != "manual")
+    return max((duration(length) for length in judged), default=Decimal(0))
 
 
 def _ranges(query: str) -> list[Decimal]:

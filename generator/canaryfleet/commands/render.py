@@ -1,7 +1,7 @@
 """`canaryfleet render`, and `render --check`."""
 
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from canaryfleet.commands import arguments, outcome
@@ -11,9 +11,7 @@ if TYPE_CHECKING:
     from argparse import Namespace
 
     from canaryfleet.check import Proof
-    from canaryfleet.errors import Finding
     from canaryfleet.files import Tree
-    from canaryfleet.models.findings import FoundFinding
     from canaryfleet.models.moved import WaitingSettings
     from canaryfleet.render import Known, Rendering, Waiting
 
@@ -62,7 +60,7 @@ def _check(known: "Known", as_json: bool) -> int:
         from canaryfleet.models.moved import Checked
 
         told = Checked(
-            findings=_models(proof.findings),
+            findings=output.found(sorted(proof.findings)),
             waiting=tuple(map(_waiting, proof.waiting)),
             overlays=proof.overlays,
             releases=proof.releases,
@@ -112,7 +110,7 @@ def _write_release(tree: "Tree", known: "Known", options: "Namespace") -> int:
             changed=tuple(sorted(changed)),
             releases=dict(rendering.made),
             waiting=tuple(map(_waiting, rendering.waiting)),
-            findings=_models(rendering.findings),
+            findings=output.found(sorted(rendering.findings)),
         )
         output.print_model(told)
         return EXIT_OK
@@ -174,10 +172,3 @@ def _waiting(item: "Waiting") -> "WaitingSettings":
 
     present, wanted = item.present._asdict(), item.wanted._asdict()
     return WaitingSettings(app=item.app, cluster=item.cluster, present=present, wanted=wanted)
-
-
-def _models(findings: Iterable["Finding"]) -> "tuple[FoundFinding, ...]":
-    from canaryfleet.models.findings import FoundFinding
-    from canaryfleet.output import finding_data
-
-    return tuple(FoundFinding(**finding_data(item)) for item in sorted(findings))

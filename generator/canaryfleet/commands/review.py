@@ -240,11 +240,10 @@ def _model(about: "About", made: "Made", now: "datetime") -> object:
 
 
 def _check_model(check: "Check") -> "ReviewCheck":
-    from canaryfleet.models.findings import FoundFinding
     from canaryfleet.models.review import ReviewCheck
-    from canaryfleet.output import finding_data
+    from canaryfleet.output import found
 
-    findings = tuple(FoundFinding(**finding_data(item)) for item in sorted(check.findings))
+    findings = found(sorted(check.findings))
     return ReviewCheck(name=check.name, state=check.state, said=check.said, findings=findings)  # type: ignore[arg-type]
 
 

@@ -16,6 +16,8 @@ from canaryfleet.models.promotion import Bar, Promotion
 from canaryfleet.models.release import Release, ReleaseWave
 
 Kind = Literal["Start", "Advance", "Retry", "Hold", "Rollback", "Done"]
+FORWARD: frozenset[Kind] = frozenset(["Start", "Advance", "Retry"])
+"""Decisions that give clusters a release; the others give nobody anything new."""
 Amounts = Annotated[
     dict[str, int], Meta(description="By resource, in thousandths of its unit: exact, and of one scale.")
 ]

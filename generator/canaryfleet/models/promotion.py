@@ -5,6 +5,7 @@ from typing import Annotated, ClassVar, Literal
 from msgspec import Meta
 
 from canaryfleet.models.base import (
+    API_VERSION,
     ApiVersion,
     Choice,
     ClusterName,
@@ -95,3 +96,8 @@ class Promotion(Model, frozen=True, kw_only=True):
     ] = ()
     holds: Annotated[tuple[HoldEntry, ...], Meta(description="What stands still.")] = ()
     excused: Annotated[tuple[Excuse, ...], Meta(description="Clusters that nobody waits for.")] = ()
+
+
+def nothing_said(app: str) -> Promotion:
+    """What a promotion.yaml says that is not there."""
+    return Promotion(apiVersion=API_VERSION, kind="Promotion", metadata=Metadata(name=app))

@@ -138,7 +138,12 @@ class Kube:
 
     def ensure_namespace(self, name: str) -> None:
         """Make a namespace exist."""
-        self.apply([{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}])
+        self.apply([namespace(name)])
+
+
+def namespace(name: str) -> Object:
+    """A namespace's manifest."""
+    return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
 
 
 FIRST_KINDS = ("Namespace", "CustomResourceDefinition", "ServiceAccount", "ConfigMap", "Secret")

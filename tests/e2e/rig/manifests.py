@@ -5,7 +5,7 @@ from pathlib import Path
 import yaml
 
 from rig import tools
-from rig.kube import Kube, Object
+from rig.kube import Kube, Object, namespace
 from rig.processes import run
 
 KUSTOMIZATIONS = ("kustomization.yaml", "kustomization.yml", "Kustomization")
@@ -45,10 +45,6 @@ def apply_objects(kube: Kube, objects: list[Object]) -> list[Object]:
     """Server-side apply objects, their namespaces first."""
     declared = {o["metadata"]["name"] for o in objects if o["kind"] == "Namespace"}
     used = {o["metadata"].get("namespace", "default") for o in objects}
-    namespaces = [_namespace(name) for name in sorted(used - declared - {"default"})]
+    namespaces = [namespace(name) for name in sorted(used - declared - {"default"})]
     kube.apply_objects([*namespaces, *objects])
     return objects
-
-
-def _namespace(name: str) -> Object:
-    return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}

@@ -21,7 +21,7 @@ import yaml
 from rig import tools
 from rig.calls import Client
 from rig.cluster import Cluster
-from rig.kube import Object
+from rig.kube import Object, namespace
 from rig.net import LOOPBACK, POLL_SECONDS, answers, free_ports
 from rig.processes import Argv, Process, Supervisor
 from rig.rollouts import HASH_LABEL
@@ -135,10 +135,7 @@ class Mesh:
         directory = cluster.directory / "mesh"
         directory.mkdir()
         grpc, http, monitoring, gateway, proxy = free_ports(5)
-        namespaces = [
-            {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
-            for name in (ROOT_NAMESPACE, INGRESS_NAMESPACE)
-        ]
+        namespaces = [namespace(name) for name in (ROOT_NAMESPACE, INGRESS_NAMESPACE)]
         cluster.kube.apply_objects([*namespaces, _gateway(gateway)])
         pilot = _start_pilot(supervisor, cluster, directory, (grpc, http, monitoring), proxy)
         return cls(cluster, directory, pilot, grpc, http, Client(gateway, proxy))
