@@ -114,7 +114,9 @@ def own_fleet() -> Iterator[Rig]:
 def _pytest(arguments: list[str]) -> int:
     """pytest in a session of its own, ended with us: a Ctrl-C reaches it once."""
     command = [*die_with_parent(), sys.executable, "-m", "pytest", *arguments]
-    with subprocess.Popen(command, start_new_session=True) as child:
+    # Where a machine keeps no byte code (containers say so), each of hundreds of processes would compile all of it.
+    kept = {"PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": str(tools.RUN / "bytecode")}
+    with subprocess.Popen(command, start_new_session=True, env={**os.environ, **kept}) as child:
         try:
             return child.wait()
         except KeyboardInterrupt:
