@@ -358,6 +358,7 @@ def _obsolete(facts: Facts, proposal: Proposal | None = None, key: str = "") -> 
     kept: set[str] = set()
     target = _target(facts)
     wanted = {target.id if target else None, facts.situation.candidate}
+    landed = {merged.key for merged in facts.situation.history}
     for request in sorted(facts.situation.requests, key=lambda request: request.number):
         if request.state != "open" or request.touched:
             continue
@@ -366,6 +367,8 @@ def _obsolete(facts: Facts, proposal: Proposal | None = None, key: str = "") -> 
             why = "an older pull request is the same"
         elif any(limits.present(facts, move.cluster) != move.from_ for move in request.moves):
             why = "the default branch has moved on"
+        elif request.key in landed and request.key != key:
+            why = "the default branch has it"  # a forge whose caller died while it merged may not have noted that
         elif request.kind == "Done" and request.key != key and proposal:
             why = "what it records another commit does"
         elif any(move.to in facts.situation.rewritten for move in request.moves):

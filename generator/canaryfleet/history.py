@@ -355,8 +355,8 @@ def _merged(
     if said is None:
         return Merged(commit=commit.id, at=at, by="person", moves=moves)
     return Merged(
-        commit=commit.id, at=at, kind=said.kind, release=said.release, wave=said.wave, moves=moves,
-        proofs=proofs, ends=said.ends, bars=said.bars, owes=said.owes, approvedBy=said.approvedBy,
+        commit=commit.id, at=at, kind=said.kind, key=said.key, release=said.release, wave=said.wave,
+        moves=moves, proofs=proofs, ends=said.ends, bars=said.bars, owes=said.owes, approvedBy=said.approvedBy,
     )  # fmt: skip
 
 

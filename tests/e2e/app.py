@@ -339,9 +339,7 @@ class App:
     def abort(self) -> None:
         """Abort by hand, as `kubectl argo rollouts abort` does; 1.9 overlooks it as it does a promotion."""
         self.kube.patch_at(f"{self._path}/status", {"status": {"abort": True}})
-        self._waking(
-            lambda limit: self.until_now(lambda: phase(self.rollout) == "Degraded", "aborted", limit)
-        )
+        self.until_woken(lambda: phase(self.rollout) == "Degraded", "aborted")
         self.catch_up()
 
     def look_again(self, log: Path | None = None) -> None:
@@ -376,8 +374,15 @@ class App:
                 return
 
     def _wake(self) -> None:
-        """Change what means nothing, each time to something else."""
-        self.kube.patch_at(self._path, {"metadata": {"annotations": {WOKEN: str(time.monotonic())}}})
+        """Change what means nothing in each Rollout of the namespace, each time to something else."""
+        with self._news:
+            names = [name for kind, name in self.live if kind == "Rollout"]
+        for name in names:
+            with contextlib.suppress(RigError):  # it may be gone
+                self.kube.patch_at(
+                    f"{API}/namespaces/{self.namespace}/rollouts/{name}",
+                    {"metadata": {"annotations": {WOKEN: str(time.monotonic())}}},
+                )
 
     @property
     def _path(self) -> str:
@@ -416,13 +421,16 @@ class App:
                 return result
             if sleepy and time.monotonic() >= deadline - timeout / 2:
                 sleepy = False
-                with contextlib.suppress(RigError):  # there may be no Rollout of the app's name
-                    self._wake()
+                self._wake()
             if time.monotonic() >= deadline:
                 raise WaitTimeoutError(f"not within {timeout:g} s: {what}\n{self.story()}")
             with self._news:
                 if len(self.history) == looked:
                     self._news.wait(1.0)
+
+    def until_woken(self, probe: Callable[[], T], what: str) -> None:
+        """`until_now`, for what a controller of 1.9 may overlook (`promote`)."""
+        self._waking(lambda limit: self.until_now(probe, what, limit))
 
     def until_healthy(self, release: Release | None = None, timeout: float = LIMIT) -> None:
         """Wait until the Rollout carries the release, is complete, and its traffic is settled."""

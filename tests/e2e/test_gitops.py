@@ -165,7 +165,7 @@ def test_a_missing_destination_rule_is_said_by_no_condition_and_the_canary_stand
     assert canary_weight(app.rollout) == 20
     app.sync()
     # the controller waits twice as long after each failure: about as long again as the rule was away
-    app._waking(lambda seconds: app.until_now(lambda: goes_on(app), "it goes on", seconds))
+    app.until_woken(lambda: goes_on(app), "it goes on")
     app.until_healthy(second)
 
 

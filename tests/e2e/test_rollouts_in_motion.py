@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import zip_longest
 
 import runs
-from app import LIMIT, WAKINGS, App
+from app import LIMIT, App
 from byhand import (
     Change,
     hashes,
@@ -27,7 +27,7 @@ from byhand import (
     stepped,
 )
 from driving import MANUAL, UNMEASURED, stop_at
-from rig import WaitTimeoutError, wait_until
+from rig import wait_until
 from rig.kube import Object
 from rig.rollouts import API, HASH_LABEL, canary_weight, observed, phase
 
@@ -58,21 +58,6 @@ def until_at_the_stop(apps: dict[str, App]) -> None:
     """Wait until all canaries are at their pause."""
     first = next(iter(apps.values()))
     first.until_now(lambda: all(at_the_stop(app) for app in apps.values()), "all are at their stop")
-
-
-def waking(apps: dict[str, App], true: Callable[[], bool], what: str) -> None:
-    """Wait for something, and wake the controller meanwhile; see `App.promote`."""
-    first = next(iter(apps.values()))
-    for attempt in range(1, WAKINGS + 1):
-        try:
-            first.until_now(true, what, LIMIT / WAKINGS)
-        except WaitTimeoutError:
-            if attempt == WAKINGS:
-                raise
-            for app in apps.values():
-                app._wake()
-        else:
-            return
 
 
 # ---- how many pods a canary has beside its weight
@@ -149,7 +134,7 @@ def test_an_aborted_canary_keeps_its_pods_for_the_delay_or_for_good(make_app: Ca
     )  # abortedAt may be later than the deadline's reckoning: a status that is lost is made anew
     for one in apps.values():
         one.kube.patch_at(f"{one._path}/status", {"status": {"abort": True}})
-    waking(apps, lambda: all(phase(one.rollout) == "Degraded" for one in apps.values()), "all are aborted")
+    app.until_woken(lambda: all(phase(one.rollout) == "Degraded" for one in apps.values()), "all are aborted")
     app.until_now(lambda: all(left(apps[name]) == 0 for name in GONE), "the pods of some are gone")
     app.until_now(lambda: bool(deadlines(apps["default"])), "the default's deadline is written")
     apps["scaled"].look_again()
@@ -195,12 +180,10 @@ def test_a_rollout_that_a_person_paused_stands_still_and_a_promotion_meanwhile_i
     before, *later = apps.values()
 
     app.apply([second(paused(rollouts["before"])), *(second(rollouts[one.name]) for one in later)])
-    app.until_now(lambda: still(before), "it is paused before its canary")
+    app.until_woken(lambda: still(before), "it is paused before its canary")
     until_at_the_stop({one.name: one for one in later})
     app.apply([paused(second(rollouts[one.name])) for one in later])
-    waking(
-        apps, lambda: all(still(one) for one in apps.values()), "the others are paused within their canary"
-    )
+    app.until_woken(lambda: all(map(still, apps.values())), "the others are paused within their canary")
     assert [one.status["currentStepIndex"] for one in apps.values()] == [0, 1, 1]
     promoted = apps["promoted"]
     app.kube.patch_at(f"{promoted._path}/status", {"status": {"pauseConditions": None}})
@@ -246,7 +229,7 @@ def test_a_rollout_that_is_refused_in_mid_canary_says_so_beside_old_facts_and_go
     (one,) = stable(app, {"chat": good}).values()
     app.apply([second(good)])
     until_at_the_stop({"chat": one})
-    waking({"chat": one}, lambda: "RolloutPaused" in reasons(one), "its conditions say that it is paused")
+    one.until_woken(lambda: "RolloutPaused" in reasons(one), "its conditions say that it is paused")
     one.catch_up()
     was = one.status
     bad = third(good)
@@ -421,8 +404,7 @@ def test_the_youngest_runs_are_kept_so_many_whatever_their_type_and_those_withou
     assert runs.until_ended(app, outcomes) == outcomes
     for name in outcomes:
         give(one, name, "0" if name == STRAY else one.stable)
-    waking(
-        {"chat": one},
+    one.until_woken(
         lambda: Counter(outcomes[name] == "Successful" for name in there(app)) == kept,
         "the rest is deleted",
     )

@@ -113,6 +113,7 @@ class Merged(Model, frozen=True, kw_only=True):
     at: Time
     by: Literal["bot", "person"] = "bot"
     kind: Kind | None = None
+    key: Annotated[str | None, Meta(description="Of the decision that it carried out.")] = None
     release: str | None = None
     wave: str | None = None
     moves: tuple[Move, ...] = ()

@@ -1009,6 +1009,21 @@ def test_what_can_be_merged_no_more_is_closed() -> None:
     assert [item.number for item in decide(superseded).obsolete] == [7]
 
 
+def test_what_landed_without_the_forge_noting_it_is_closed_and_its_like_is_not() -> None:
+    now = situation(given="p+ a+ b+ c+ d+")
+    asked = decide(now)
+    proofs = tuple(proof(name, NEW.id) for name in ("p", *REST))
+    landed = merged(at=NOW, kind="Done", key=asked.key, release=NEW.id, proofs=proofs)
+    done = replace(with_request(now, asked), history=(*now.history, landed))
+    decision = decide(done)
+    assert (decision.kind, decision.key) == ("Done", "")
+    assert [(item.number, item.reason) for item in decision.obsolete] == [(7, "the default branch has it")]
+    other = replace(done, history=(*now.history, replace(landed, key="another")))
+    assert decide(other).obsolete == ()
+    person = replace(done, history=(*now.history, replace(landed, by="person", kind=None, key=None)))
+    assert decide(person).obsolete == ()
+
+
 def test_of_two_pull_requests_that_do_the_same_the_older_stays() -> None:
     now = situation(given="p+")
     two = with_request(with_request(now, decide(now)), decide(now), number=8)

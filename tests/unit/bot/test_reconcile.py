@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from canaryfleet import cli, history, landing, record
 from canaryfleet.decide import decide
@@ -12,6 +13,7 @@ from canaryfleet.engines.argo_rollouts.simulate import Behaviour
 from canaryfleet.errors import Place, problem
 from canaryfleet.forges import NotMerged
 from canaryfleet.landing import AUTHOR
+from canaryfleet.models.forge import PullRequest
 from shaken import Killed, killed, shaken
 from story import CLUSTERS, Story
 
@@ -437,6 +439,50 @@ def test_an_answer_that_is_lost_is_found_out_by_the_next_run(
     assert report.outcome.kind == "CF180"
     story.until_rest()
     assert moves(story) == GOOD
+
+
+class Forgetful:
+    """The story's forge, which dies with its caller in a merge: main has the commit, and it never notes that."""
+
+    def __init__(self, forge: Any, at: int) -> None:
+        self.forge, self.left = forge, at
+        self.forgotten: int | None = None
+        self.closed: list[int] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.forge, name)
+
+    def merge(self, number: int, *words: Any) -> None:
+        """Of the n-th one nothing is known but to Git."""
+        self.forge.merge(number, *words)
+        self.left -= 1
+        if self.left == -1:
+            self.forgotten = number
+            raise Killed
+
+    def requests(self, prefix: str) -> list[PullRequest]:
+        """The one that was forgotten is open until it is closed."""
+        known = self.forge.requests(prefix)
+        return [replace(item, state="open") if item.number == self.forgotten else item for item in known]
+
+    def close(self, number: int, reason: str) -> None:
+        """As it should be."""
+        self.closed.append(number)
+        self.forgotten = None if number == self.forgotten else self.forgotten
+
+
+@pytest.mark.parametrize("at", range(4), ids=["first wave", "last wave", "its second", "record"])
+def test_what_a_forge_merged_without_noting_it_is_closed_by_the_next_run(story: Story, at: int) -> None:
+    story.release("1.1.0")
+    story.forge = forge = Forgetful(story.forge, at)
+    with pytest.raises(Killed):
+        story.until_rest()
+    number = forge.forgotten
+    story.until_rest()
+    assert forge.closed == [number]
+    assert moves(story) == GOOD
+    branches = story.git("for-each-ref", "--format=%(refname)", "refs/heads/", at=story.bare)
+    assert branches.split() == ["refs/heads/main"]
 
 
 @pytest.mark.parametrize("at", CHANGES)

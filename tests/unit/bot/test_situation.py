@@ -129,7 +129,7 @@ def test_a_commit_of_the_bot(clone: Clone) -> None:
     id = clone.commit(said + record(C0) + "\n" + record(C1, kind="Failed"), by=BOT)
     (merged,) = past_of(clone)
     assert merged == Merged(
-        commit=id, at=clone.now, kind="Retry", moves=(Move(cluster=C0, from_=OLD, to=NEW, fallback=OLD),),
+        commit=id, at=clone.now, kind="Retry", key="0123456789ab", moves=(Move(cluster=C0, from_=OLD, to=NEW, fallback=OLD),),
         proofs=merged.proofs, owes=(bar,), **more,
     )  # fmt: skip
     assert [(p.cluster, p.release, p.kind, p.basis, p.since, p.hash) for p in merged.proofs] == [
