@@ -14,7 +14,12 @@ from shutil import which
 from rig.waiting import FatalError, RigError
 
 GRACE_SECONDS = 2.0
-GO_MEMORY = {"GOGC": "250"}  # programs written in Go collect less often: memory is there, processors are not
+LARGE = 14 << 30  # bytes
+GO_MEMORY = {
+    "GOGC": "400" if os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") > LARGE else "250",
+    "GOMEMLIMIT": "3GiB",
+}
+"""Programs written in Go collect less often: where memory is there, and processors are not."""
 LOG_TAIL_LINES = 15
 
 
