@@ -38,7 +38,7 @@ def alternating(names: str, cases: Iterable[Any]) -> pytest.MarkDecorator:
 
 
 LONG = {
-    "test_a_whole_fleet", "test_forge", "test_bot_in_a_cluster", "test_lifecycle", "test_restarts", "test_status",
+    "test_a_whole_fleet", "test_argocd", "test_forge", "test_bot_in_a_cluster", "test_lifecycle", "test_restarts", "test_status",
     "test_everything_that_is_generated_is_accepted_by_the_api_server",
 }  # fmt: skip
 QUICK = {

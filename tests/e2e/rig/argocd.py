@@ -66,9 +66,10 @@ class PluginServer:
         (folders["config"] / "plugin.yaml").write_text(plugin)
         process = supervisor.start(
             f"cmp-server-{directory.name}",
-            [tools.binary("argocd-cmp-server"), "--config-dir-path", folders["config"]],
+            [tools.binary("argocd"), "--config-dir-path", folders["config"]],
             {
                 **environment,
+                "ARGOCD_BINARY_NAME": "argocd-cmp-server",
                 "ARGOCD_PLUGINSOCKFILEPATH": str(folders["plugins"]),
                 "ARGOCD_CMP_WORKDIR": str(folders["work"]),
             },

@@ -69,7 +69,7 @@ TOOLS = (
     Tool("pilot-discovery", "istio", "istio.io/istio/pilot/cmd/pilot-discovery"),
     Tool("istioctl", "istio", "istio.io/istio/istioctl/cmd/istioctl"),
     Tool("gitea", "gitea", "code.gitea.io/gitea", "sqlite sqlite_unlock_notify"),
-    Tool("argocd-cmp-server", "argocd", "canaryfleet.test/e2e/argocd"),
+    Tool("argocd", "argocd", "canaryfleet.test/e2e/argocd"),
 )
 
 
