@@ -110,6 +110,21 @@ def _brought(status: Object) -> str:
     return str(sync.get("revision", "")) if fine else ""
 
 
+def until_application(argocd: ArgoCD, app: str) -> None:
+    """Wait until an ApplicationSet has made one.
+
+    It is asked again and again: it may have looked before the project was there, or into its cache, and by itself
+    looks only every three minutes.
+    """
+
+    def there() -> bool:
+        if not argocd.asked("applicationsets", app):
+            argocd.regenerate(app)
+        return bool(argocd.applications())
+
+    wait_until(there, f"{app} has an Application", LIMIT)
+
+
 @pytest.fixture
 def site(make_app: Callable[..., App], tmp_path: Path, programs: Supervisor) -> Iterator[Site]:
     """The first release is everywhere, brought by Argo CD."""
@@ -120,7 +135,7 @@ def site(make_app: Callable[..., App], tmp_path: Path, programs: Supervisor) -> 
     argocd = ArgoCD.start(programs, tmp_path / "argocd", app.kube, namespace, [app.namespace])
     argocd.apply([yaml.safe_load(path.read_text()) for path in sorted((app.root / "argocd").rglob("*.yaml"))])
     found = Site(app, argocd)
-    wait_until(argocd.applications, "there is an Application", LIMIT)
+    until_application(argocd, app.name)
     found.until_synced()
     app.serve(first)
     app.until_healthy(first)
@@ -259,11 +274,6 @@ def test_what_goes_from_git_or_from_argo_cd_goes_from_no_cluster(site: Site) -> 
     app.commit("as it was")
     argocd.apply([yaml.safe_load((app.root / "argocd" / "apps" / f"{app.name}.yaml").read_text())])
 
-    def there() -> bool:
-        if not argocd.asked("applicationsets", app.name):
-            argocd.regenerate(app.name)  # it may have looked just before, at what it had in its cache
-        return bool(argocd.applications())
-
-    wait_until(there, "there is an Application again", LIMIT)
+    until_application(argocd, app.name)
     site.until_synced()
     assert stays()

@@ -112,13 +112,17 @@ def _programs(namespace: str, ports: Sequence[int]) -> dict[str, Argv]:
 
 def _define(kube: Kube) -> None:
     """Install the definitions, unless another test has: they are large, and stay."""
-    served = {one["name"] for one in kube.raw_json(f"/apis/{API}")["resources"]}
-    if served >= KINDS:
+    if _served(kube):
         return
     definitions = tools.module_dir("argocd", "github.com/argoproj/argo-cd/v3") / "manifests" / "crds"
     files = (word for path in sorted(definitions.glob("*-crd.yaml")) for word in ("-f", str(path)))
     kube.kubectl("apply", "--server-side", "--force-conflicts", "--validate=false", *files)
-    kube.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=60s")
+    wait_until(lambda: _served(kube), "Argo CD's kinds are served", READY_SECONDS)
+
+
+def _served(kube: Kube) -> bool:
+    """Whether the API server knows Argo CD's kinds."""
+    return {one["name"] for one in kube.raw_json(f"/apis/{API}")["resources"]} >= KINDS
 
 
 def _annotated(name: str, value: str) -> Object:
