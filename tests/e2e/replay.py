@@ -27,6 +27,12 @@ from canaryfleet.models.release import Release
 PROJECT = Path(__file__).resolve().parents[2]
 GOLDEN = PROJECT / "tests" / "golden"
 CASES = tuple(path.name for path in sorted((GOLDEN / "cases").iterdir()))
+CLUSTERS = {  # the cluster that the case is about, where that isn't the first
+    "adopt": "us-1",
+    "autoscaler": "us-1",
+    "overrides-and-variables": "us-1",
+}
+TOKEN = "a-token"
 EXAMPLES = ("assistant", "embeddings", "fraud", "mcp-tools")
 EXAMPLE_PROMETHEUS = "http://prometheus.istio-system:9090"
 GOLDEN_PROMETHEUS = ("http://prometheus.monitoring:9090", "http://thanos.eu:10902", "https://thanos.example")
@@ -216,6 +222,52 @@ class Case(App):
             shutil.copytree(item, target, dirs_exist_ok=True)
         else:
             shutil.copy(item, target)
+
+
+def outfit(app: Case) -> None:
+    """Give the cluster what the cases ask for: labels of nodes and a namespace (they stay), and a volume."""
+    labels = {"accelerator": "h100", "example.com/pool": "edge"}
+    app.kube.patch_at("/api/v1/nodes/fake-0", {"metadata": {"labels": labels}})
+    if app.case == "sticky-header":
+        app.kube.ensure_namespace("mesh-root")
+    if app.case == "pod":
+        objects = _volume(app.namespace)
+        app.apply(objects)
+        for one in objects:  # nobody here would ever take the finalizers from a volume and its claim
+            app.kube.patch_at(app.kube.path_of(one), {"metadata": {"finalizers": None}})
+
+
+def _volume(namespace: str) -> list[Object]:
+    """A volume and the claim `models`, bound as the volume controller binds them."""
+    size = {"storage": "1Gi"}
+    metadata = {"name": "models", "namespace": namespace}
+    volume = {"capacity": size, "accessModes": ["ReadOnlyMany"], "hostPath": {"path": "/models"}}
+    claim = {
+        "accessModes": ["ReadOnlyMany"],
+        "resources": {"requests": size},
+        "volumeName": namespace,
+        "storageClassName": "",
+    }
+    bound = {"annotations": {"pv.kubernetes.io/bind-completed": "yes"}}
+    return [
+        {
+            "apiVersion": "v1",
+            "kind": "PersistentVolume",
+            "metadata": {"name": namespace},
+            "spec": {**volume, "claimRef": {**metadata, "apiVersion": "v1", "kind": "PersistentVolumeClaim"}},
+        },
+        {
+            "apiVersion": "v1",
+            "kind": "PersistentVolumeClaim",
+            "metadata": {**metadata, **bound},
+            "spec": claim,
+        },
+    ]
+
+
+def needed(app: Case) -> list[Object]:
+    """What the cases name and the people of a cluster provide."""
+    return [secret(app.namespace, name, TOKEN) for name in ("desk", "quality-api")]
 
 
 class Server:

@@ -11,8 +11,9 @@ import pytest
 import yaml
 from app import HERE, LIMIT, App
 from driving import stop_at
-from rig import wait_until
-from rig.delivery import ArgoCD
+from replay import CLUSTERS, Case, needed, outfit
+from rig import Fleet, Member, wait_until
+from rig.delivery import API, ArgoCD
 from rig.kube import Object
 from rig.processes import Supervisor
 from rig.rollouts import canary_weight
@@ -79,13 +80,7 @@ class Site:
     def looks(self) -> list[str]:
         """Argo CD compares once more; what it says is not as in Git."""
         self.argocd.refresh(APPLICATION)
-        wait_until(lambda: not self.argocd.asked("applications", APPLICATION), "Argo CD has compared", LIMIT)
-        status = self.status
-        found = [
-            f"{one['kind']}/{one['name']}" for one in status["resources"] if one.get("status") != "Synced"
-        ]
-        assert (status["sync"]["status"] == "Synced") == (not found)
-        return found
+        return compared(self.argocd, APPLICATION)
 
     @property
     def status(self) -> Object:
@@ -108,6 +103,15 @@ def _brought(status: Object) -> str:
     sync, done = status.get("sync", {}), status.get("operationState", {})
     fine = sync.get("status") == "Synced" and done.get("phase", "Succeeded") == "Succeeded"
     return str(sync.get("revision", "")) if fine else ""
+
+
+def compared(argocd: ArgoCD, name: str) -> list[str]:
+    """What is not as in Git, once Argo CD has looked as it was asked to."""
+    wait_until(lambda: not argocd.asked("applications", name), f"Argo CD has compared {name}", LIMIT)
+    status = argocd.application(name)["status"]
+    found = [f"{one['kind']}/{one['name']}" for one in status["resources"] if one.get("status") != "Synced"]
+    assert (status["sync"]["status"] == "Synced") == (not found)
+    return found
 
 
 def until_application(argocd: ArgoCD, app: str) -> None:
@@ -277,3 +281,69 @@ def test_what_goes_from_git_or_from_argo_cd_goes_from_no_cluster(site: Site) -> 
     until_application(argocd, app.name)
     site.until_synced()
     assert stays()
+
+
+SHAPES = (
+    "adopt", "autoscaler", "base-several-deployments-hpa-configmap", "blue-green", "grpc", "image-minimal", "providers",
+    "sticky-cookie",
+)  # fmt: skip
+"""Golden cases that are made of different parts."""
+KNOWN = {"providers": {"AnalysisTemplate"}}
+"""Datadog's `requestTimeout` has a default in 1.10, and 1.9 does not know it: nothing can be said of it in Git."""
+
+
+@NEWEST
+def test_what_is_made_of_other_parts_is_in_sync_once_it_runs(
+    fleet: Fleet, member: Member, tmp_path: Path, keep: Callable[[Case], Case], programs: Supervisor
+) -> None:
+    namespace = f"argocd-{tmp_path.name}".replace("_", "-")
+    cases = {
+        name: keep(Case(fleet, member, tmp_path / name, name, CLUSTERS.get(name, "eu-1"), {}))
+        for name in SHAPES
+    }
+    first = {name: _released(app, namespace) for name, app in cases.items()}
+    reach = {one["metadata"].get("namespace", "") for app in cases.values() for one in app.built()} - {""}
+    argocd = ArgoCD.start(programs, tmp_path / "argocd", member.kube, namespace, sorted(reach))
+    argocd.apply([_all_allowed(namespace), *(_alone(app, namespace) for app in cases.values())])
+    for name, app in cases.items():
+        app.until_healthy(first[name])
+        argocd.refresh(name)
+    found = {name: {one.partition("/")[0] for one in compared(argocd, name)} for name in cases}
+    assert {name: kinds for name, kinds in found.items() if kinds} == KNOWN
+
+
+def _released(app: Case, namespace: str) -> Release:
+    """Its first release is on main, with what Argo CD is told; the cluster has what people provide."""
+    outfit(app)
+    path = app.root / "fleet.yaml"
+    argocd = {"repository": f"file://{app.root}", "namespace": namespace}
+    path.write_text(yaml.safe_dump(yaml.safe_load(path.read_text()) | {"argocd": argocd}))
+    made = app.release("1.0.0")
+    app.commit("1.0.0")
+    app.kube.apply_objects(needed(app))
+    return made
+
+
+def _all_allowed(namespace: str) -> Object:
+    everything = [{"group": "*", "kind": "*"}]
+    spec = {
+        "sourceRepos": ["*"],
+        "destinations": [{"name": "*", "namespace": "*"}],
+        "namespaceResourceWhitelist": everything,
+        "clusterResourceWhitelist": everything,
+    }
+    return {
+        "apiVersion": API,
+        "kind": "AppProject",
+        "metadata": {"name": "all", "namespace": namespace},
+        "spec": spec,
+    }
+
+
+def _alone(app: Case, namespace: str) -> Object:
+    """The Application that its ApplicationSet would make, under the name of the case: all apps of the cases are `chat`."""
+    spec = yaml.safe_load((app.root / "argocd/apps/chat.yaml").read_text())["spec"]["template"]["spec"]
+    spec["source"]["path"] = f"overlays/chat/clusters/{app.cluster}"
+    spec |= {"project": "all", "destination": {"name": HERE, "namespace": app.namespace}}
+    metadata = {"name": app.case, "namespace": namespace}
+    return {"apiVersion": API, "kind": "Application", "metadata": metadata, "spec": spec}

@@ -8,13 +8,15 @@ from typing import Any
 import pytest
 from replay import (
     CASES,
+    CLUSTERS,
     GOLDEN,
     Case,
     Server,
     follow,
     good,
+    needed,
+    outfit,
     refusals,
-    secret,
     steps_taken,
     took_every_step,
     unproven,
@@ -22,17 +24,11 @@ from replay import (
 )
 from rig import Fleet, Member, kustomize, load, read
 from rig.cluster import crd_files
-from rig.kube import Object
 
 from canaryfleet.engines.argo_rollouts import held
 from canaryfleet.metrics import REQUIRED
 from conftest import VERSIONS
 
-CLUSTERS = {  # the cluster that the case is about, where that isn't the first
-    "adopt": "us-1",
-    "autoscaler": "us-1",
-    "overrides-and-variables": "us-1",
-}
 SERVICES = {"base-deployment": "chat-server"}  # where it isn't named as the app
 UNMEASURABLE = {
     "providers": "asks Datadog, New Relic, Wavefront, CloudWatch, Graphite, InfluxDB, SkyWalking, Kayenta and a "
@@ -54,7 +50,7 @@ STEERED = {  # what the controller itself steers: these go their way on each of 
     "sticky-cookie",
     "weights-and-pauses",
 }
-DESK, COMPLAINTS, TOKEN = "https://desk.example", "/chat?key=a-token", "a-token"
+DESK, COMPLAINTS = "https://desk.example", "/chat?key=a-token"
 
 
 @pytest.fixture
@@ -72,9 +68,9 @@ def case(
     """A golden case in a repository of its own, its first release healthy and answering."""
     root = tmp_path / "repository"
     app = keep(Case(fleet, member, root, name, CLUSTERS.get(name, "eu-1"), {DESK: desk.address}))
-    _outfit(app)
+    outfit(app)
     first = app.release("1.0.0")
-    app.apply([*_needed(app), *app.built()])
+    app.apply([*needed(app), *app.built()])
     app.until_healthy(first)
     good(app, app.stable, SERVICES.get(name, app.name))
     return app
@@ -174,49 +170,3 @@ def test_everything_that_is_generated_is_accepted_by_the_api_server(fleet: Fleet
             kube.ensure_namespace(namespace)
         said = kube.apply(list(objects.values()), "--dry-run=server", "--validate=strict").splitlines()
         assert len(said) == len(objects)
-
-
-def _outfit(app: Case) -> None:
-    """Give the cluster what the cases ask for: labels of nodes and a namespace (they stay), and a volume."""
-    labels = {"accelerator": "h100", "example.com/pool": "edge"}
-    app.kube.patch_at("/api/v1/nodes/fake-0", {"metadata": {"labels": labels}})
-    if app.case == "sticky-header":
-        app.kube.ensure_namespace("mesh-root")
-    if app.case == "pod":
-        objects = _volume(app.namespace)
-        app.apply(objects)
-        for one in objects:  # nobody here would ever take the finalizers from a volume and its claim
-            app.kube.patch_at(app.kube.path_of(one), {"metadata": {"finalizers": None}})
-
-
-def _volume(namespace: str) -> list[Object]:
-    """A volume and the claim `models`, bound as the volume controller binds them."""
-    size = {"storage": "1Gi"}
-    metadata = {"name": "models", "namespace": namespace}
-    volume = {"capacity": size, "accessModes": ["ReadOnlyMany"], "hostPath": {"path": "/models"}}
-    claim = {
-        "accessModes": ["ReadOnlyMany"],
-        "resources": {"requests": size},
-        "volumeName": namespace,
-        "storageClassName": "",
-    }
-    bound = {"annotations": {"pv.kubernetes.io/bind-completed": "yes"}}
-    return [
-        {
-            "apiVersion": "v1",
-            "kind": "PersistentVolume",
-            "metadata": {"name": namespace},
-            "spec": {**volume, "claimRef": {**metadata, "apiVersion": "v1", "kind": "PersistentVolumeClaim"}},
-        },
-        {
-            "apiVersion": "v1",
-            "kind": "PersistentVolumeClaim",
-            "metadata": {**metadata, **bound},
-            "spec": claim,
-        },
-    ]
-
-
-def _needed(app: Case) -> list[Object]:
-    """What the cases name and the people of a cluster provide."""
-    return [secret(app.namespace, name, TOKEN) for name in ("desk", "quality-api")]

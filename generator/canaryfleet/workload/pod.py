@@ -121,15 +121,22 @@ def _without_empty(value: Any) -> Any:
     return {key: item for key, item in kept.items() if item != {}}
 
 
-def say_protocols(template: Object) -> None:
-    """Give each port its protocol, which is a part of its key: the definition of a Rollout has `TCP` as a default.
+PROBES = ("livenessProbe", "readinessProbe", "startupProbe")
 
-    Without it Argo CD says of every Rollout that it is out of sync, for ever (3.5.1, with server-side apply).
+
+def say_defaults(template: Object) -> None:
+    """Say what the definition of a Rollout has a default for, and Argo CD would else take for a difference for ever.
+
+    It does so of a part of a list's key (the `protocol` of a port) and of an empty text (the `service` of a gRPC
+    probe); seen with 3.5.1 and server-side apply.
     """
     spec = template["spec"]
     for part in (*spec.get("containers", ()), *spec.get("initContainers", ())):
         for port in part.get("ports") or ():
             port.setdefault("protocol", "TCP")
+        for probe in filter(None, map(part.get, PROBES)):
+            if "grpc" in probe:
+                probe["grpc"].setdefault("service", "")
 
 
 PRE_STOP = 10  # seconds for endpoints and proxies to learn that a pod is leaving
@@ -213,7 +220,7 @@ def pod(workload: Workload, overrides: Sequence[Override], variables: Mapping[st
         if names(container.get(key)):
             container[key] = substitute_all(container[key], variables.get)
     drop_empty(template)
-    say_protocols(template)
+    say_defaults(template)
     digest = stamp(template)
     template["metadata"]["labels"][REVISION_LABEL] = digest
     template["metadata"]["annotations"] |= {WORKLOAD_ANNOTATION: workload.digest, POD_ANNOTATION: digest}

@@ -164,6 +164,8 @@ def _environment(folder: Path) -> dict[str, str]:
     verify.chmod(0o755)
     return {
         "ARGOCD_FAKE_IN_CLUSTER": "true",
+        "ARGOCD_K8S_CLIENT_QPS": "1000",  # 50 is the default
+        "ARGOCD_K8S_CLIENT_BURST": "2000",
         "ARGOCD_GPG_ENABLED": "false",
         "ARGOCD_TLS_DATA_PATH": str(folder / "tls"),
         "ARGOCD_SSH_DATA_PATH": str(folder / "ssh"),

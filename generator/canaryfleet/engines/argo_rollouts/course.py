@@ -129,7 +129,7 @@ def _blue_green(blue: Object, templates: Mapping[str, Object]) -> Course:
     switched = list(_used(used, templates))
     judges = tuple(watch for watch in switched if not watch.metric.endswith(GUARD))
     guards = tuple(watch for watch in switched if watch.metric.endswith(GUARD))
-    observe = _window(used["args"]) if used else 0
+    observe = _window(used.get("args", ())) if used else 0
     stages = (Stage("preview", 0, wait, preview), Stage("100%", 100, observe, judges))
     return Course(stages, guards, 1, {})
 

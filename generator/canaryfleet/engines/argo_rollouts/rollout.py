@@ -8,7 +8,8 @@ What the controller does, and this relies on (rollout/ and utils/ of v1.9.2 and 
 - several headers in one step would be alternatives, so a step has one;
 - subset split without stableService or canaryService stalls the whole reconcile while any pod is
   unavailable; stableService alone avoids that without the selector flips of canaryService;
-- `replicas` is live: a change of it beside the template shows a false Healthy.
+- `replicas` is live: a change of it beside the template shows a false Healthy;
+- it writes the whole back without empty lists (`omitempty`), which Argo CD then takes for a difference.
 """
 
 import re
@@ -179,7 +180,7 @@ def _analyses(
     for key, used in (*steps, *others.items()):
         if used:
             spec = templates[used["templates"][0]["templateName"]]["spec"]
-            yield key, held.measures(spec, held.given(WINDOW, used["args"]))
+            yield key, held.measures(spec, held.given(WINDOW, used.get("args", ())))
     for wave, run in bakes.items():
         yield f"{BAKE}/{wave}", held.measures(run["spec"], held.given(WINDOW, run["spec"]["args"]))
 
@@ -221,9 +222,10 @@ def _run_labels(identity: Identity) -> dict[str, str]:
 
 
 def _analysis(made: Template, window: str, identity: Identity) -> Object:
+    given = arguments(made.arguments, window)
     return {
         "templates": [{"templateName": made.name}],
-        "args": arguments(made.arguments, window),
+        **({"args": given} if given else {}),
         "analysisRunMetadata": {"labels": _run_labels(identity)},
     }
 
@@ -255,7 +257,8 @@ def _canary(
         start = next((index for index, step in enumerate(steps) if "setWeight" in step), None)
         if start is not None:
             body["analysis"] = _analysis(background, spec.analysis.window, identity) | {"startingStep": start}
-    body["steps"] = steps
+    if steps:
+        body["steps"] = steps
     return body
 
 
