@@ -41,9 +41,7 @@ LONG = {
     "test_a_whole_fleet", "test_argocd", "test_forge", "test_bot_in_a_cluster", "test_lifecycle", "test_restarts", "test_status",
     "test_everything_that_is_generated_is_accepted_by_the_api_server",
 }  # fmt: skip
-QUICK = {
-    "test_features", "test_controller_rules", "test_argocd_plugin", "test_rollout_rules", "test_web_metrics", "test_rig",
-}  # fmt: skip
+QUICK = {"test_features", "test_argocd_plugin", "test_rollout_rules", "test_web_metrics", "test_rig"}
 """Modules and tests that take long, and modules whose tests are over soon."""
 
 

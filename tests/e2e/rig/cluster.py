@@ -140,7 +140,9 @@ class Cluster:
         """Install the definitions of Argo Rollouts and Istio and wait until they are served."""
         files = (word for path in crd_files(self.rollouts_version) for word in ("-f", str(path)))
         self.kube.kubectl("apply", "--server-side", "--force-conflicts", "--validate=false", *files)
-        self.kube.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=60s")
+        established = ("wait", "--for=condition=Established", "crd", "--all", "--timeout=60s")
+        # kubectl gives up at one that has no status yet
+        wait_until(lambda: self.kube.kubectl(*established), f"{self.name}: definitions", READY_SECONDS)
 
     def start_rollouts_controller(self) -> None:
         """Start the Argo Rollouts controller and wait until it is healthy."""
