@@ -10,9 +10,10 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
-from canaryfleet.errors import Place, Problems, problem
+from canaryfleet.errors import Place, Problems, one_line, problem
 
 NO_SSH = "CF027"
+NOBODY = b"No user exists for uid"  # ssh-keygen.c, main: whatever it is asked
 NOT_SIGNED = "CF028"
 TIMEOUT = 30
 
@@ -61,7 +62,7 @@ def signers(namespace: str, keys: Mapping[str, Sequence[str]]) -> Iterator[Signe
 
 def _ssh_keygen(verb: str, *words: str, stdin: bytes) -> subprocess.CompletedProcess[bytes]:
     try:
-        return subprocess.run(
+        done = subprocess.run(
             ["ssh-keygen", "-Y", verb, *words],
             input=stdin,
             capture_output=True,
@@ -73,6 +74,12 @@ def _ssh_keygen(verb: str, *words: str, stdin: bytes) -> subprocess.CompletedPro
         raise _missing() from None
     except subprocess.TimeoutExpired:
         raise problem(Place("."), NOT_SIGNED, f"ssh-keygen took longer than {TIMEOUT} s") from None
+    if done.returncode and done.stderr.startswith(NOBODY):  # which is said of neither key nor signature
+        remedy = "run it as a user that /etc/passwd has, or add a line for this one"
+        raise problem(
+            Place("."), NO_SSH, f"ssh-keygen refuses to work: {one_line(done.stderr.decode())}", remedy
+        )
+    return done
 
 
 def _missing() -> Problems:

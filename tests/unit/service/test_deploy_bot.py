@@ -156,6 +156,10 @@ def test_it_runs_as_the_user_that_the_deployment_names(pod: Any) -> None:
     security = pod["securityContext"]
     users = [rest for word, rest in instructions() if word == "USER"]
     assert users == [f"{security['runAsUser']}:{security['runAsGroup']}"]
+    known = " ".join(rest for word, rest in instructions() if word == "RUN")
+    assert f"'canaryfleet:x:{users[0]}::/tmp:/usr/sbin/nologin' >> /etc/passwd" in known, (
+        "for ssh and ssh-keygen"
+    )
     assert instructions()[-1] == ("ENTRYPOINT", '["tini", "--", "canaryfleet"]')
     assert len({rest.split()[0] for word, rest in instructions() if word == "FROM"}) == 1, "one Python"
 

@@ -1,5 +1,6 @@
 """Pushed snapshots, with real repositories and the real ssh-keygen."""
 
+import os
 import subprocess
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
@@ -279,6 +280,21 @@ def test_without_ssh_keygen_it_says_what_to_install(
     monkeypatch.setenv("PATH", str(tmp_path))
     found = problem(place, target(key))
     assert (found.kind, "OpenSSH" in found.remedy) == ("misconfigured", True)
+
+
+def test_an_ssh_keygen_that_works_for_nobody_is_no_bad_signature(
+    place: Place, key: Key, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    push(str(place.cluster), sighting(), key.file)
+    refuses = tmp_path / "ssh-keygen"
+    refuses.write_text("#!/bin/sh\necho 'No user exists for uid 65532' >&2\nexit 255\n")
+    refuses.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    found = problem(place, target(key))
+    assert (found.kind, "/etc/passwd" in found.remedy) == ("misconfigured", True)
+    assert "No user exists for uid 65532" in found.message
+    with pytest.raises(Problems, match="CF027"):
+        push(str(place.cluster), sighting(), key.file)
 
 
 def test_whoever_knows_the_way_to_the_repository_needs_no_remote_of_the_clone(place: Place, key: Key) -> None:
