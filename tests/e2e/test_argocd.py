@@ -3,6 +3,7 @@ and ApplicationSet controller. Git is a folder, and the app is on the cluster th
 
 import copy
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from canaryfleet.models.release import Release
 from conftest import NEWEST
 
 APPLICATION = f"chat-{HERE}"
+AGAIN = 5.0  # seconds
 STEPS: list[dict[str, Any]] = [
     {"header": {"x-group": "internal"}, "for": "manual"},
     {"mirror": "50%", "for": "manual"},
@@ -68,8 +70,7 @@ class Site:
     def until_synced(self) -> None:
         """Argo CD is told, and has brought what main says."""
         head = self.app.git("rev-parse", "HEAD").strip()
-        self.told()
-        wait_until(lambda: _brought(self.status) == head, f"Argo CD has brought {head}", LIMIT)
+        insist(self.told, lambda: _brought(self.status) == head, f"Argo CD has brought {head}")
         self.seen.clear()
 
     def calm(self) -> bool:
@@ -79,7 +80,6 @@ class Site:
 
     def looks(self) -> list[str]:
         """Argo CD compares once more; what it says is not as in Git."""
-        self.argocd.refresh(APPLICATION)
         return compared(self.argocd, APPLICATION)
 
     @property
@@ -105,9 +105,27 @@ def _brought(status: Object) -> str:
     return str(sync.get("revision", "")) if fine else ""
 
 
+def insist(ask: Callable[[], None], true: Callable[[], bool], what: str) -> None:
+    """Ask Argo CD for something, and wait; again and again, for it may overlook who asks while it looks."""
+    asked = -AGAIN
+
+    def probe() -> bool:
+        nonlocal asked
+        if time.monotonic() - asked > AGAIN:
+            ask()
+            asked = time.monotonic()
+        return true()
+
+    wait_until(probe, what, LIMIT)
+
+
 def compared(argocd: ArgoCD, name: str) -> list[str]:
-    """What is not as in Git, once Argo CD has looked as it was asked to."""
-    wait_until(lambda: not argocd.asked("applications", name), f"Argo CD has compared {name}", LIMIT)
+    """What is not as in Git, once Argo CD has looked again."""
+
+    def looked() -> bool:
+        return not argocd.asked("applications", name)
+
+    insist(lambda: argocd.refresh(name), looked, f"Argo CD has compared {name}")
     status = argocd.application(name)["status"]
     found = [f"{one['kind']}/{one['name']}" for one in status["resources"] if one.get("status") != "Synced"]
     assert (status["sync"]["status"] == "Synced") == (not found)
@@ -117,16 +135,9 @@ def compared(argocd: ArgoCD, name: str) -> list[str]:
 def until_application(argocd: ArgoCD, app: str) -> None:
     """Wait until an ApplicationSet has made one.
 
-    It is asked again and again: it may have looked before the project was there, or into its cache, and by itself
-    looks only every three minutes.
+    It may have looked before the project was there, or into its cache, and by itself looks every three minutes.
     """
-
-    def there() -> bool:
-        if not argocd.asked("applicationsets", app):
-            argocd.regenerate(app)
-        return bool(argocd.applications())
-
-    wait_until(there, f"{app} has an Application", LIMIT)
+    insist(lambda: argocd.regenerate(app), lambda: bool(argocd.applications()), f"{app} has an Application")
 
 
 @pytest.fixture
@@ -260,12 +271,16 @@ def test_what_goes_from_git_or_from_argo_cd_goes_from_no_cluster(site: Site) -> 
         path.unlink()
     overlay.rmdir()
     app.commit("no overlay")
-    argocd.regenerate(app.name)
-    wait_until(
-        lambda: not argocd.asked("applicationsets", app.name), "the ApplicationSet is looked at", LIMIT
+    insist(
+        lambda: argocd.regenerate(app.name),
+        lambda: not argocd.asked("applicationsets", app.name),
+        "the ApplicationSet is looked at",
     )
-    argocd.refresh(APPLICATION)
-    wait_until(lambda: not argocd.asked("applications", APPLICATION), "Argo CD has compared", LIMIT)
+    insist(
+        lambda: argocd.refresh(APPLICATION),
+        lambda: not argocd.asked("applications", APPLICATION),
+        "Argo CD has compared",
+    )
     assert stays()
 
     argocd.kube.delete_at(argocd.path("applicationsets", app.name))
@@ -307,7 +322,6 @@ def test_what_is_made_of_other_parts_is_in_sync_once_it_runs(
     argocd.apply([_all_allowed(namespace), *(_alone(app, namespace) for app in cases.values())])
     for name, app in cases.items():
         app.until_healthy(first[name])
-        argocd.refresh(name)
     found = {name: {one.partition("/")[0] for one in compared(argocd, name)} for name in cases}
     assert {name: kinds for name, kinds in found.items() if kinds} == KNOWN
 

@@ -71,11 +71,13 @@ class ArgoCD:
 
     def refresh(self, name: str) -> None:
         """Have it look at the repository now, as a forge's webhook does."""
-        self.kube.patch_at(self.path("applications", name), _annotated(REFRESH, "normal"))
+        kind = "hard" if self.asked("applications", name) else "normal"  # the same once more would be no news
+        self.kube.patch_at(self.path("applications", name), _annotated(REFRESH, kind))
 
     def regenerate(self, name: str) -> None:
         """The same for an ApplicationSet."""
-        self.kube.patch_at(self.path("applicationsets", name), _annotated(REGENERATE, "true"))
+        if not self.asked("applicationsets", name):
+            self.kube.patch_at(self.path("applicationsets", name), _annotated(REGENERATE, "true"))
 
     def asked(self, plural: str, name: str) -> bool:
         """Whether it was asked to look, and has not done so: it takes the annotation away."""
