@@ -245,7 +245,7 @@ def test_every_argument_is_declared_and_given(generated: Generated) -> None:
     named = set()
     for run in _references(list(objects(generated.frozen(), "Rollout"))):
         (template,) = run["templates"]
-        assert {argument["name"] for argument in run["args"]} == declared[template["templateName"]]
+        assert {argument["name"] for argument in run.get("args", ())} == declared[template["templateName"]]
         named.add(template["templateName"])
     assert named == {item["metadata"]["name"] for item in objects(generated.frozen(), "AnalysisTemplate")}
 
