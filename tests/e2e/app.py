@@ -379,14 +379,16 @@ class App:
             names = [name for kind, name in self.live if kind == "Rollout"]
         for name in names:
             with contextlib.suppress(RigError):  # it may be gone
-                self.kube.patch_at(
-                    f"{API}/namespaces/{self.namespace}/rollouts/{name}",
-                    {"metadata": {"annotations": {WOKEN: str(time.monotonic())}}},
-                )
+                woken = {"metadata": {"annotations": {WOKEN: str(time.monotonic())}}}
+                self.kube.patch_at(self._path_of(name), woken)
 
     @property
     def _path(self) -> str:
-        return f"{API}/namespaces/{self.namespace}/rollouts/{self.name}"
+        return self._path_of(self.name)
+
+    def _path_of(self, name: str) -> str:
+        """Where a Rollout of the namespace is."""
+        return f"{API}/namespaces/{self.namespace}/rollouts/{name}"
 
     # ---- waiting ------------------------------------------------------------------------------
 

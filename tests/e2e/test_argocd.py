@@ -13,7 +13,7 @@ import yaml
 from app import HERE, LIMIT, App
 from driving import stop_at
 from replay import CLUSTERS, Case, needed, outfit
-from rig import Fleet, Member, wait_until
+from rig import Fleet, Member, read, wait_until
 from rig.delivery import API, ArgoCD
 from rig.kube import Object
 from rig.processes import Supervisor
@@ -148,7 +148,7 @@ def site(make_app: Callable[..., App], tmp_path: Path, programs: Supervisor) -> 
     app.settings({"argocd": {"repository": f"file://{app.root}", "namespace": namespace}})
     first = app.release("1.0.0")
     argocd = ArgoCD.start(programs, tmp_path / "argocd", app.kube, namespace, [app.namespace])
-    argocd.apply([yaml.safe_load(path.read_text()) for path in sorted((app.root / "argocd").rglob("*.yaml"))])
+    argocd.apply([read(path) for path in sorted((app.root / "argocd").rglob("*.yaml"))])
     found = Site(app, argocd)
     until_application(argocd, app.name)
     found.until_synced()
@@ -291,7 +291,7 @@ def test_what_goes_from_git_or_from_argo_cd_goes_from_no_cluster(site: Site) -> 
     for path, data in kept.items():
         path.write_bytes(data)
     app.commit("as it was")
-    argocd.apply([yaml.safe_load((app.root / "argocd" / "apps" / f"{app.name}.yaml").read_text())])
+    argocd.apply([read(app.root / "argocd" / "apps" / f"{app.name}.yaml")])
 
     until_application(argocd, app.name)
     site.until_synced()
@@ -331,7 +331,7 @@ def _released(app: Case, namespace: str) -> Release:
     outfit(app)
     path = app.root / "fleet.yaml"
     argocd = {"repository": f"file://{app.root}", "namespace": namespace}
-    path.write_text(yaml.safe_dump(yaml.safe_load(path.read_text()) | {"argocd": argocd}))
+    path.write_text(yaml.safe_dump(read(path) | {"argocd": argocd}))
     made = app.release("1.0.0")
     app.commit("1.0.0")
     app.kube.apply_objects(needed(app))
@@ -356,7 +356,7 @@ def _all_allowed(namespace: str) -> Object:
 
 def _alone(app: Case, namespace: str) -> Object:
     """The Application that its ApplicationSet would make, under the name of the case: all apps of the cases are `chat`."""
-    spec = yaml.safe_load((app.root / "argocd/apps/chat.yaml").read_text())["spec"]["template"]["spec"]
+    spec = read(app.root / "argocd/apps/chat.yaml")["spec"]["template"]["spec"]
     spec["source"]["path"] = f"overlays/chat/clusters/{app.cluster}"
     spec |= {"project": "all", "destination": {"name": HERE, "namespace": app.namespace}}
     metadata = {"name": app.case, "namespace": namespace}

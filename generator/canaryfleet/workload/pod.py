@@ -105,13 +105,17 @@ def drop_empty(template: Object) -> None:
     is accepted).
     """
     spec = template["spec"]
-    for part in (spec, *spec.get("containers", ()), *spec.get("initContainers", ())):
+    for part in (spec, *_containers(spec)):
         for key in OPTIONAL:
             if key not in part:
                 continue
             part[key] = _without_empty(part[key])
             if part[key] == {}:
                 del part[key]
+
+
+def _containers(spec: Object) -> tuple[Object, ...]:
+    return (*spec.get("containers", ()), *spec.get("initContainers", ()))
 
 
 def _without_empty(value: Any) -> Any:
@@ -130,8 +134,7 @@ def say_defaults(template: Object) -> None:
     It does so of a part of a list's key (the `protocol` of a port) and of an empty text (the `service` of a gRPC
     probe); seen with 3.5.1 and server-side apply.
     """
-    spec = template["spec"]
-    for part in (*spec.get("containers", ()), *spec.get("initContainers", ())):
+    for part in _containers(template["spec"]):
         for port in part.get("ports") or ():
             port.setdefault("protocol", "TCP")
         for probe in filter(None, map(part.get, PROBES)):

@@ -138,8 +138,7 @@ class Cluster:
 
     def install_crds(self) -> None:
         """Install the definitions of Argo Rollouts and Istio and wait until they are served."""
-        files = (word for path in crd_files(self.rollouts_version) for word in ("-f", str(path)))
-        self.kube.kubectl("apply", "--server-side", "--force-conflicts", "--validate=false", *files)
+        self.kube.define(crd_files(self.rollouts_version))
         established = ("wait", "--for=condition=Established", "crd", "--all", "--timeout=60s")
         # kubectl gives up at one that has no status yet
         wait_until(lambda: self.kube.kubectl(*established), f"{self.name}: definitions", READY_SECONDS)

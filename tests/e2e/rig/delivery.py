@@ -13,6 +13,7 @@ from pathlib import Path
 
 from rig import tools
 from rig.kube import Kube, Object
+from rig.kube import namespace as kube_namespace
 from rig.net import LOOPBACK, answers, free_ports
 from rig.processes import Argv, Process, Supervisor
 from rig.waiting import wait_until
@@ -117,8 +118,7 @@ def _define(kube: Kube) -> None:
     if _served(kube):
         return
     definitions = tools.module_dir("argocd", "github.com/argoproj/argo-cd/v3") / "manifests" / "crds"
-    files = (word for path in sorted(definitions.glob("*-crd.yaml")) for word in ("-f", str(path)))
-    kube.kubectl("apply", "--server-side", "--force-conflicts", "--validate=false", *files)
+    kube.define(sorted(definitions.glob("*-crd.yaml")))
     wait_until(lambda: _served(kube), "Argo CD's kinds are served", READY_SECONDS)
 
 
@@ -141,7 +141,7 @@ def _settings(namespace: str, kube: Kube, reach: Sequence[str]) -> list[Object]:
         "namespaces": ",".join(reach),
     }
     return [
-        {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}},
+        kube_namespace(namespace),
         _object(
             namespace, "ConfigMap", "argocd-cm", PART, {"application.resourceTrackingMethod": "annotation"}
         ),

@@ -136,6 +136,11 @@ class Kube:
         scope = ["-n", namespace] if namespace else []
         self.kubectl("delete", kind, name, *scope, "--ignore-not-found", "--wait=false")
 
+    def define(self, files: Sequence[Path]) -> None:
+        """Apply definitions of kinds, without waiting until they are served."""
+        words = (word for path in files for word in ("-f", str(path)))
+        self.kubectl("apply", "--server-side", "--force-conflicts", "--validate=false", *words)
+
     def ensure_namespace(self, name: str) -> None:
         """Make a namespace exist."""
         self.apply([namespace(name)])

@@ -6,8 +6,8 @@ from typing import Any
 from canaryfleet.engines.argo_rollouts.validate.plain import Object, Path, as_list, as_whole, at, short
 from canaryfleet.engines.argo_rollouts.validate.pods import containers_of, port_names
 from canaryfleet.engines.argo_rollouts.validate.world import Rule, Violation, World, bad, not_one
+from canaryfleet.workload.pod import PROBES
 
-PROBES = ("livenessProbe", "readinessProbe", "startupProbe")
 NOT_NEGATIVE = (
     "initialDelaySeconds",
     "timeoutSeconds",
