@@ -41,19 +41,24 @@ LONG = {
     "test_a_whole_fleet", "test_argocd", "test_forge", "test_bot_in_a_cluster", "test_lifecycle", "test_restarts", "test_status",
     "test_everything_that_is_generated_is_accepted_by_the_api_server",
 }  # fmt: skip
-QUICK = {"test_features", "test_argocd_plugin", "test_rollout_rules", "test_web_metrics", "test_rig"}
-"""Modules and tests that take long, and modules whose tests are over soon."""
+LATER = {"test_abort_time", "test_analysis", "test_features", "test_rollout_rules", "test_web_metrics"}
+BUSY = {"test_argocd_plugin", "test_rig"}
+"""Modules and tests that take long; that are over soon, or time what the first minute, when all begin, would slow
+down; and that wait for nothing but a processor."""
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What takes longest begins first, so that at the end nobody waits for one long test (with `--dist load`)."""
+    """What takes longest begins first, so that at the end nobody waits for one long test (with `--dist load`).
+
+    What is busy comes last: it has the processors while the last canaries wait for their time to pass.
+    """
     items.sort(key=_place)
 
 
-def _place(item: pytest.Item) -> tuple[bool, bool]:
+def _place(item: pytest.Item) -> int:
     names = {item.path.stem, item.name}
-    return LONG.isdisjoint(names), not QUICK.isdisjoint(names)
+    return 0 if names & LONG else 2 if names & LATER else 3 if names & BUSY else 1
 
 
 APPS = pytest.StashKey[list[App]]()

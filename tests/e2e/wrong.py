@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree
 
-from rig.__main__ import in_order, own_fleet
+from rig.__main__ import bring_up, in_order, own_rig
 from rig.kube import Object
 from rig.processes import die_with_parent
 from rig.session import Rig
@@ -128,7 +128,8 @@ def made(objects: list[Object]) -> list[Object]:
 
 def main() -> int:
     """Run each test with what it has to find, and all of them without, side by side on one fleet."""
-    with own_fleet() as rig:
+    with own_rig() as rig:
+        bring_up(rig)
         runs = {name: _begin(rig, name, [wrong.test]) for name, wrong in TABLE.items()}
         runs[""] = _begin(rig, "", [wrong.test for wrong in TABLE.values()])
         try:

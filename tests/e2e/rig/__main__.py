@@ -85,25 +85,27 @@ def up(arguments: argparse.Namespace) -> int:
 
 def test(arguments: argparse.Namespace) -> int:
     """Build what is missing, start the fleet, run pytest on it, and end everything."""
-    with own_fleet() as rig:
+    with own_rig() as rig:
         report = rig.directory / "tests.xml"
-        try:
-            return _pytest([f"--junitxml={report}", *arguments.others])
-        finally:
-            print(f"what ran: {report}")
+        with _pytest(
+            [f"--junitxml={report}", *arguments.others]
+        ) as tests:  # collects while the fleet comes up
+            bring_up(rig)
+            try:
+                return tests.wait()
+            finally:
+                print(f"what ran: {report}")
 
 
 @contextlib.contextmanager
-def own_fleet() -> Iterator[Rig]:
-    """Build what is missing, and have a fleet for the tests that this process starts."""
+def own_rig() -> Iterator[Rig]:
+    """Build what is missing, and have a rig for a fleet that the tests that this process starts will find."""
     tools.require()
     tools.build()
     start = time.monotonic()
     with Rig() as rig:
         os.environ[fleet.STATE] = str(rig.directory / "fleet.json")  # its own: other fleets may be up
         try:
-            running = fleet.start(rig)
-            print(f"fleet up after {time.monotonic() - start:.1f} s; logs: {running.logs}", flush=True)
             yield rig
             rig.supervisor.check()
             print(f"tests: {time.monotonic() - start:.0f} s in all; {resources(rig.supervisor)}")
@@ -111,21 +113,34 @@ def own_fleet() -> Iterator[Rig]:
             fleet.stopped()
 
 
-def _pytest(arguments: list[str]) -> int:
+def bring_up(rig: Rig) -> None:
+    """Start the fleet, and say so."""
+    start = time.monotonic()
+    running = fleet.start(rig)
+    print(f"fleet up after {time.monotonic() - start:.1f} s; logs: {running.logs}", flush=True)
+
+
+@contextlib.contextmanager
+def _pytest(arguments: list[str]) -> Iterator[subprocess.Popen[bytes]]:
     """pytest in a session of its own, ended with us: a Ctrl-C reaches it once."""
     command = [*die_with_parent(), sys.executable, "-m", "pytest", *arguments]
     # Where a machine keeps no byte code (containers say so), each of hundreds of processes would compile all of it.
     kept = {"PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": str(tools.RUN / "bytecode")}
     with subprocess.Popen(command, start_new_session=True, env={**os.environ, **kept}) as child:
         try:
-            return child.wait()
-        except KeyboardInterrupt:
-            os.killpg(child.pid, signal.SIGINT)
-            try:
-                child.wait(30)
-            except subprocess.TimeoutExpired:
-                os.killpg(child.pid, signal.SIGKILL)
+            yield child
+        except BaseException:
+            _end(child)
             raise
+
+
+def _end(child: subprocess.Popen[bytes]) -> None:
+    if child.poll() is None:
+        os.killpg(child.pid, signal.SIGINT)
+    try:
+        child.wait(30)
+    except subprocess.TimeoutExpired:
+        os.killpg(child.pid, signal.SIGKILL)
 
 
 def apply(arguments: argparse.Namespace) -> int:

@@ -13,10 +13,11 @@ from rig.kube import Kube
 from rig.metrics import Exporter, query, scraped
 from rig.processes import lives
 from rig.session import Rig
-from rig.waiting import RigError
+from rig.waiting import RigError, wait_until
 
 STATE = "CANARYFLEET_E2E_FLEET"
 """The environment variable with the file that says where a fleet is, if not where `make fleet` writes it."""
+START_SECONDS = 300.0
 CLUSTERS = ("1.10", "1.9", "1.10")
 """Argo Rollouts in each cluster: the newest two minor releases."""
 
@@ -77,7 +78,10 @@ def start(rig: Rig) -> Fleet:
             for cluster, mesh in zip(clusters, meshes, strict=True)
         ),
     )
-    _note().write_text(json.dumps(asdict(fleet), indent=2, default=str))
+    path = _note()
+    draft = path.with_suffix(".draft")
+    draft.write_text(json.dumps(asdict(fleet), indent=2, default=str))
+    draft.replace(path)  # whole, for who waits for it
     return fleet
 
 
@@ -89,8 +93,10 @@ def stopped() -> None:
 
 
 def attach() -> Fleet:
-    """The fleet that another process started."""
+    """The fleet that another process started, or starts at this moment for its tests."""
     path = _note()
+    if STATE in os.environ:
+        wait_until(path.exists, "the fleet is up", START_SECONDS)
     if not path.exists():
         raise RigError("no fleet is up: `make fleet` starts one, `make e2e` one for itself")
     state = json.loads(path.read_text())

@@ -20,6 +20,8 @@ GO_MEMORY = {
     "GOMEMLIMIT": "3GiB",
 }
 """Programs written in Go collect less often: where memory is there, and processors are not."""
+BRIEF_MEMORY = {"GOGC": "off", "GOMEMLIMIT": "1GiB"}
+"""Those that are soon over don't collect at all."""
 LOG_TAIL_LINES = 15
 
 
@@ -72,7 +74,7 @@ def run(
     done = subprocess.run(
         [str(word) for word in argv],
         cwd=cwd,
-        env={**os.environ, **(env or {})},
+        env={**BRIEF_MEMORY, **os.environ, **(env or {})},
         input=stdin,
         capture_output=True,
         text=True,
