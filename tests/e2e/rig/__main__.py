@@ -135,8 +135,9 @@ def _pytest(arguments: list[str]) -> Iterator[subprocess.Popen[bytes]]:
 
 
 def _end(child: subprocess.Popen[bytes]) -> None:
+    begun = Path(os.environ[fleet.STATE]).exists()  # before that all that there is waits for the fleet
     if child.poll() is None:
-        os.killpg(child.pid, signal.SIGINT)
+        os.killpg(child.pid, signal.SIGINT if begun else signal.SIGKILL)
     try:
         child.wait(30)
     except subprocess.TimeoutExpired:

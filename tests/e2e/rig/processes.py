@@ -14,7 +14,7 @@ from shutil import which
 from rig.waiting import FatalError, RigError
 
 GRACE_SECONDS = 2.0
-LARGE = 14 << 30  # bytes
+LARGE = 18 << 30  # bytes
 GO_MEMORY = {
     "GOGC": "400" if os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") > LARGE else "250",
     "GOMEMLIMIT": "3GiB",
