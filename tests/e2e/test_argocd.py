@@ -38,6 +38,7 @@ class Site:
     def __init__(self, app: App, argocd: ArgoCD) -> None:
         self.app, self.argocd = app, argocd
         self.seen: list[Object] = []
+        self.since = 0  # the Application's version that was seen when the last commit was brought
         self._closed = False
         threading.Thread(target=self._watch, daemon=True).start()
 
@@ -51,7 +52,8 @@ class Site:
                 for event in self.argocd.kube.watch(self.argocd.path("applications", ""), 300):
                     if self._closed:
                         return
-                    self.seen.append(event["object"])
+                    if event["type"] != "ERROR":
+                        self.seen.append(event["object"])
             except (OSError, ValueError):
                 continue
 
@@ -70,13 +72,23 @@ class Site:
     def until_synced(self) -> None:
         """Argo CD is told, and has brought what main says."""
         head = self.app.git("rev-parse", "HEAD").strip()
-        insist(self.told, lambda: _brought(self.status) == head, f"Argo CD has brought {head}")
-        self.seen.clear()
+
+        def brought() -> bool:
+            found = self.argocd.application(APPLICATION)
+            self.since = _version(found)
+            return _brought(found.get("status", {})) == head
+
+        insist(self.told, brought, f"Argo CD has brought {head}")
 
     def calm(self) -> bool:
-        """Whether it was never said that something differs from the commit that was brought last."""
-        said = [one["status"]["sync"]["status"] for one in self.seen if "sync" in one.get("status", {})]
-        return bool(said) and set(said) == {"Synced"}
+        """Whether it was never said that something differs from the commit that was brought last.
+
+        The watch tells it later than a GET does, on a busy machine by seconds.
+        """
+        now = _version(self.argocd.application(APPLICATION))
+        wait_until(lambda: any(_version(one) >= now for one in self.seen), "the watch has caught up", LIMIT)
+        said = {one["status"]["sync"]["status"] for one in self.seen if _version(one) >= self.since}
+        return said == {"Synced"}
 
     def looks(self) -> list[str]:
         """Argo CD compares once more; what it says is not as in Git."""
@@ -96,6 +108,10 @@ class Site:
             return bool(rollout.get("health", {}).get("status") == wanted)
 
         wait_until(said, f"Argo CD says {wanted}", LIMIT)
+
+
+def _version(one: Object) -> int:
+    return int(one["metadata"]["resourceVersion"])
 
 
 def _brought(status: Object) -> str:
