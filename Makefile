@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 JOBS ?= auto
 
-E2E_JOBS ?= 28
+E2E_JOBS ?= 24
 
 .PHONY: help setup demo test dist page e2e actions editor lint schema codes reference docs golden bench fleet wrong lock clean
 

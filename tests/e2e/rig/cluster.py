@@ -132,8 +132,6 @@ class Cluster:
 
     def finish(self, nodes: Sequence[NodeSpec]) -> None:
         """Bring up what needs the definitions, and the nodes."""
-        for manifest in warnings_only():
-            self.kube.apply_at(self.kube.path_of(manifest), manifest)
         self.start_rollouts_controller()
         for node in nodes:
             self.add_node(node)
@@ -229,33 +227,6 @@ def start_controller(
     wait_until(healthy, f"{name}: rollouts controller healthy", READY_SECONDS)
     process.check()  # it was this one that answered, and not another at its port
     return process
-
-
-def warnings_only() -> list[Object]:
-    """Return a policy that refuses events of type Normal: nobody reads them, and they were a seventh of all requests.
-
-    Those who write events take a refusal for an answer (client-go's EventBroadcaster); Warnings are kept.
-    """
-    api, name = "admissionregistration.k8s.io/v1", "warnings-only"
-    rule = {
-        "apiGroups": ["", "events.k8s.io"],
-        "apiVersions": ["*"],
-        "operations": ["CREATE", "UPDATE"],
-        "resources": ["events"],
-    }
-    policy = {
-        "matchConstraints": {"resourceRules": [rule]},
-        "validations": [{"expression": "object.type != 'Normal'", "message": "nobody reads it"}],
-    }
-    return [
-        {
-            "apiVersion": api,
-            "kind": f"ValidatingAdmissionPolicy{what}",
-            "metadata": {"name": name},
-            "spec": spec,
-        }
-        for what, spec in (("", policy), ("Binding", {"policyName": name, "validationActions": ["Deny"]}))
-    ]
 
 
 def crd_files(rollouts_version: str) -> list[Path]:
