@@ -39,12 +39,17 @@ def alternating(names: str, cases: Iterable[Any]) -> pytest.MarkDecorator:
 
 LONG = {
     "test_a_whole_fleet", "test_argocd", "test_forge", "test_bot_in_a_cluster", "test_lifecycle", "test_restarts", "test_status",
+}  # fmt: skip
+"""Modules and tests that take long."""
+LATER = {"test_abort_time", "test_analysis", "test_features", "test_rollout_rules", "test_web_metrics"}
+"""What is over soon, or times what the first minute, when all begin, would slow down."""
+BUSY = {
+    "test_every_committed_overlay_is_accepted_by_the_api_server", "test_istioctl_finds_nothing_in_what_is_generated",
     "test_everything_that_is_generated_is_accepted_by_the_api_server",
 }  # fmt: skip
-LATER = {"test_abort_time", "test_analysis", "test_features", "test_rollout_rules", "test_web_metrics"}
-BUSY = {"test_argocd_plugin", "test_rig"}
-"""Modules and tests that take long; that are over soon, or time what the first minute, when all begin, would slow
-down; and that wait for nothing but a processor."""
+BRIEF = {"test_argocd_plugin", "test_rig"}
+"""What waits for nothing but a processor: at once, and in small pieces."""
+ORDER = (LONG, set[str](), LATER, BUSY, BRIEF)
 
 
 @pytest.hookimpl(trylast=True)
@@ -57,8 +62,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def _place(item: pytest.Item) -> int:
-    names = {item.path.stem, item.name}
-    return 0 if names & LONG else 2 if names & LATER else 3 if names & BUSY else 1
+    """The last of `ORDER` that names the test, or its module; the second for all else."""
+    names = {item.path.stem, item.name.partition("[")[0]}
+    return max((place for place, those in enumerate(ORDER) if names & those), default=1)
 
 
 APPS = pytest.StashKey[list[App]]()
