@@ -106,9 +106,13 @@ def keep(request: pytest.FixtureRequest) -> Iterator[Callable[[AnyApp], AnyApp]]
 
     yield start
     rendered = [app for app in apps if app.applied and (app.overlays / "releases").exists()]
-    contradictions = [line for app in rendered for line in disagreements(recording(app, request.node.name))]
-    for app in apps:
-        app.close()
+    try:
+        contradictions = [
+            line for app in rendered for line in disagreements(recording(app, request.node.name))
+        ]
+    finally:
+        for app in apps:
+            app.close()
     assert not contradictions, "\n".join(contradictions)
 
 

@@ -11,7 +11,7 @@ from rig.gitea import Gitea
 from rig.waiting import wait_until
 
 REPOSITORY = "acme/fleet"
-READY = 30.0
+READY = 180.0
 Git = Callable[..., str]
 """Runs git with these words in a clone, and returns what it prints."""
 

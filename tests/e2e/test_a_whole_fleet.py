@@ -36,7 +36,7 @@ MOMENTS = ("request", "any", "branch", "merged", "any", "request", "any", "branc
 SEED = 20261121  # of what is left to chance; how far a run has come by then no seed says
 GLANCE = 0.1
 LOOK = 5.0  # seconds after which the bot looks again though nothing was seen to change
-PATIENCE = 240.0
+PATIENCE = 600.0
 RELEASE = "canaryfleet.dev/release"
 
 

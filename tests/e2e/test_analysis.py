@@ -231,7 +231,7 @@ def test_a_doubtful_version_after_the_switch_waits_and_a_resume_measures_again(
     make_app: Callable[..., App], make_gate: Callable[..., Gate]
 ) -> None:
     gate = make_gate(GOOD)
-    app = blue_green(make_app, gate, observe="3s")
+    app = blue_green(make_app, gate, observe="20s")  # until the answers are others
     first = app.stable
     second = app.deploy("1.1.0")
     app.until_now(lambda: active(app) not in {"", first}, "the switch")

@@ -2,6 +2,7 @@
 and ApplicationSet controller. Git is a folder, and the app is on the cluster that has Argo CD's objects."""
 
 import copy
+import http.client
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -16,6 +17,7 @@ from replay import CLUSTERS, Case, needed, outfit
 from rig import Fleet, Member, read, wait_until
 from rig.delivery import API, ArgoCD
 from rig.kube import Object
+from rig.net import POLL_SECONDS
 from rig.processes import Supervisor
 from rig.rollouts import canary_weight
 
@@ -54,8 +56,8 @@ class Site:
                         return
                     if event["type"] != "ERROR":
                         self.seen.append(event["object"])
-            except (OSError, ValueError):
-                continue
+            except (OSError, ValueError, http.client.HTTPException):
+                time.sleep(POLL_SECONDS)
 
     def told(self) -> None:
         """Argo CD is told that there is something new on main."""

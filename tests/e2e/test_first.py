@@ -60,7 +60,7 @@ def owned(app: App, kind: str) -> list[Object]:
     uid = app.rollout["metadata"]["uid"]
     return [
         one
-        for (found, _), one in app.live.items()
+        for (found, _), one in list(app.live.items())
         if found == kind and uid in {o["uid"] for o in one["metadata"].get("ownerReferences", [])}
     ]
 

@@ -5,7 +5,6 @@ from collections.abc import Callable
 from typing import Any
 
 from app import App
-from rig import wait_until
 from rig.kube import Object
 from rig.rollouts import API, HASH_LABEL, canary_weight, phase
 from rig.traffic import ISTIO_API
@@ -123,7 +122,7 @@ def test_what_is_deleted_under_a_canary_freezes_it_and_the_next_sync_frees_it(
     for name in names if kind == "AnalysisTemplate" else [NAMED[kind].format(app.name)]:
         app.prune(kind.lower(), name)
     resume(app)  # nothing wakes the controller but the Rollout
-    app.until_now(lambda: bool(invalid(app)), f"InvalidSpec without its {kind}", RETRY)
+    app.until_woken(lambda: bool(invalid(app)), f"InvalidSpec without its {kind}")
     record_property(f"what is said without its {kind}", invalid(app))
     assert phase(app.rollout) == "Degraded"
     assert not app.status.get("abort")
@@ -155,7 +154,7 @@ def test_a_missing_destination_rule_is_said_by_no_condition_and_the_canary_stand
     known = len(app.seen())
     app.prune("destinationrule", app.name)
     resume(app)
-    wait_until(lambda: complaint(app), "an event says it", RETRY)
+    app.until_woken(lambda: complaint(app), "an event says it")
     app.catch_up()
     seen = [seen.object for seen in app.seen()[known:] if seen.object["kind"] == "Rollout"]
     said = [one for rollout in (*seen, app.rollout) for one in rollout["status"]["conditions"]]
@@ -204,7 +203,7 @@ def test_a_revert_heals_a_canary_under_which_everything_was_deleted(make_app: Ma
         if one["kind"] in kinds:
             app.prune(one["kind"].lower(), one["metadata"]["name"])
     resume(app)
-    app.until_now(lambda: bool(invalid(app)), "InvalidSpec", RETRY)
+    app.until_woken(lambda: bool(invalid(app)), "InvalidSpec")
     app.point(first.id)
     app.sync()
     app.until_healthy(first)

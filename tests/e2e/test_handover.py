@@ -55,4 +55,5 @@ def test_with_a_second_owner_the_number_stays_until_the_autoscaler_sets_another(
     app.kube.patch_at(f"{app.kube.path_of(rollout)}/scale", {"spec": {"replicas": 6}})
     app.until_now(lambda: app.rollout["spec"]["replicas"] == 6, "six pods are asked for")
     app.apply()
+    app.catch_up()
     assert app.rollout["spec"]["replicas"] == 6

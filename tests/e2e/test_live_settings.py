@@ -1,4 +1,4 @@
-"""Replicas, hosts, gateways and metric addresses that change in the middle of a canary."""
+"""Replicas, hosts and metric addresses that change in the middle of a canary."""
 
 from collections.abc import Callable
 from typing import Any

@@ -175,7 +175,7 @@ def test_an_outage_within_the_limit_only_holds_a_canary_and_a_longer_one_aborts_
 ) -> None:
     """Errors are 10 s apart: after the limit's number of them, one more aborts; nothing is promoted meanwhile."""
     steps = [{"weight": "20%", "for": "3s"}, {"weight": "60%", "for": "3s"}]
-    gates = {"short": make_gate(), "long": make_gate()}
+    gates = {"long": make_gate(), "short": make_gate()}
     apps = {
         name: make_app(
             name,
@@ -183,7 +183,7 @@ def test_an_outage_within_the_limit_only_holds_a_canary_and_a_longer_one_aborts_
             exposure__steps=steps,
             analysis={**ANALYSIS, "minimumSamples": 5, "consecutiveErrorLimit": limit},
         )
-        for name, limit in (("short", 3), ("long", 1))
+        for name, limit in (("long", 3), ("short", 8))
     }
     stable = {}
     for name, app in apps.items():
@@ -200,7 +200,7 @@ def test_an_outage_within_the_limit_only_holds_a_canary_and_a_longer_one_aborts_
     apps["long"].until_aborted()
     run = apps["long"].until_run("Background", "Error")
     apps["long"].until_now(lambda: apps["long"].weights() == [0, 20, 0], "all traffic is back")
-    assert "consecutiveErrors (2) > consecutiveErrorLimit (1)" in run["status"]["message"]
+    assert "consecutiveErrors (4) > consecutiveErrorLimit (3)" in run["status"]["message"]
     apps["short"].until_healthy()
     assert apps["short"].weights() == [0, 20, 60, 100, 0]
     assert apps["short"].stable != stable["short"]

@@ -238,7 +238,7 @@ def full_window(app: App) -> float:
         now = time.time()
         return now if app.fleet.query(scrapes, now) >= [WINDOW + 1] else None
 
-    return wait_until(moment, "every second of the window was scraped", 90)
+    return wait_until(moment, "every second of the window was scraped", 360)
 
 
 def judge(app: App, gate: Gate, situations: Mapping[str, str]) -> None:

@@ -53,7 +53,7 @@ def revert(app: App, release: Release, record_property: Callable[[str, object], 
     record_property(f"seconds until the last answer of the canary after the revert of {what}", last - applied)
     # Git's DestinationRule has no hashes: until the controller has put them back any
     # pod of the app may answer that is still there, also of releases that were reverted before
-    versions = {app.who(hash_of(one)) for (kind, _), one in app.live.items() if kind == "ReplicaSet"}
+    versions = {app.who(hash_of(one)) for (kind, _), one in list(app.live.items()) if kind == "ReplicaSet"}
     assert {call.who for call in calls} <= versions, "a request failed"
     app.until_now(lambda: set(app.shares(50)) == {app.who(app.stable)}, "all users are on the old version")
     static = {f"{app.namespace}-{app.name}-primary"}

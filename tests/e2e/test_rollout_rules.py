@@ -263,6 +263,7 @@ def test_what_the_controller_refuses_and_what_it_lets_pass(make_app: Callable[..
     assert REFUSED[SECOND][1] not in invalid(app, "both-errors")
     app.until_now(lambda: all(settled(app, name) for name in fine), "the rest is let pass")
     assert [name for name in fine if invalid(app, name)] == []
+    app.catch_up()
     assert with_pods(app) == {GOOD, *fine}
     assert generations(app, fine) == dict.fromkeys(fine, 1) | {OMITTED: 2}
     assert state(app, OMITTED)["spec"]["replicas"] == 1

@@ -48,7 +48,7 @@ def status(app: App, *words: str) -> Said:
 
 def follow(app: App, end: str) -> Iterator[Said]:
     """Look, record, and judge what is recorded of each verdict, until it is of a kind."""
-    deadline = time.monotonic() + LIMIT
+    deadline = time.monotonic() + 4 * LIMIT
     file = app.root.parent / f"{app.name}.json"
     judged = None
     while time.monotonic() < deadline:

@@ -309,7 +309,7 @@ def backend() -> Iterator[StandIn]:
 @NEWEST
 def test_retries_and_timeout_are_those_of_the_spec(routed: Callable[..., App], backend: StandIn) -> None:
     retries = {"attempts": 2, "retryOn": "5xx"}
-    app = routed(exposure__timeout="2s", exposure__retries=retries, exposure__steps=[hold(weight="20%")])
+    app = routed(exposure__timeout="5s", exposure__retries=retries, exposure__steps=[hold(weight="20%")])
     stand_in(app, app.stable, backend)
     until_all_by(app, backend.name)
     get = app.member.client.get
@@ -319,8 +319,8 @@ def test_retries_and_timeout_are_those_of_the_spec(routed: Callable[..., App], b
         assert get(host, f"/fail/three-{inside}?times=3&status=503", inside=inside).status == 503
         assert backend.attempts[f"/fail/three-{inside}"] == 3
         start = time.monotonic()
-        assert get(host, "/slow?seconds=8", inside=inside).status == 504
-        assert time.monotonic() - start < 6
+        assert get(host, "/slow?seconds=12", inside=inside, timeout=30).status == 504
+        assert time.monotonic() - start < 11
         assert get(host, "/slow?seconds=0.5", inside=inside).who == backend.name
 
 

@@ -135,11 +135,11 @@ def _pytest(arguments: list[str]) -> Iterator[subprocess.Popen[bytes]]:
 
 
 def _end(child: subprocess.Popen[bytes]) -> None:
-    begun = Path(os.environ[fleet.STATE]).exists()  # before that all that there is waits for the fleet
+    begun = Path(os.environ[fleet.STATE]).exists()  # before that nearly all tests wait for the fleet
     if child.poll() is None:
-        os.killpg(child.pid, signal.SIGINT if begun else signal.SIGKILL)
+        os.killpg(child.pid, signal.SIGINT)
     try:
-        child.wait(30)
+        child.wait(30 if begun else 3)
     except subprocess.TimeoutExpired:
         os.killpg(child.pid, signal.SIGKILL)
 

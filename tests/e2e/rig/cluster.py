@@ -14,7 +14,7 @@ from rig.net import LOOPBACK, answers, free_ports
 from rig.processes import Argv, Process, Supervisor, run
 from rig.waiting import wait_until
 
-READY_SECONDS = 60.0
+READY_SECONDS = 180.0
 CONTROLLERS = (
     "deployment-controller",
     "replicaset-controller",
@@ -139,7 +139,7 @@ class Cluster:
     def install_crds(self) -> None:
         """Install the definitions of Argo Rollouts and Istio and wait until they are served."""
         self.kube.define(crd_files(self.rollouts_version))
-        established = ("wait", "--for=condition=Established", "crd", "--all", "--timeout=60s")
+        established = ("wait", "--for=condition=Established", "crd", "--all", "--timeout=180s")
         # kubectl gives up at one that has no status yet
         wait_until(lambda: self.kube.kubectl(*established), f"{self.name}: definitions", READY_SECONDS)
 
@@ -275,5 +275,4 @@ def _apiserver_argv(etcd: Etcd, name: str, directory: Path, port: int, token: st
         "--authorization-mode=RBAC",
         "--service-cluster-ip-range=10.96.0.0/16",
         "--disable-admission-plugins=ServiceAccount",
-        "--enable-priority-and-fairness=false",  # all of them come from tests
     ]

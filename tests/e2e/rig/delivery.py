@@ -18,7 +18,7 @@ from rig.net import LOOPBACK, answers, free_ports
 from rig.processes import Argv, Process, Supervisor
 from rig.waiting import wait_until
 
-READY_SECONDS = 60.0
+READY_SECONDS = 180.0
 API = "argoproj.io/v1alpha1"
 REFRESH = "argocd.argoproj.io/refresh"
 REGENERATE = "argocd.argoproj.io/application-set-refresh"

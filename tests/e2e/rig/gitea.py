@@ -14,7 +14,7 @@ from rig.net import LOOPBACK, answers, free_ports
 from rig.processes import Argv, Process, Supervisor, run
 from rig.waiting import wait_until
 
-READY_SECONDS = 60.0
+READY_SECONDS = 180.0
 NOBODY = "nobody"  # Gitea refuses to run as root
 INI = """\
 APP_NAME = end to end

@@ -16,7 +16,7 @@ from rig.processes import Process, Supervisor
 from rig.waiting import wait_until
 
 SCRAPE_INTERVAL = "1s"
-READY_SECONDS = 30.0
+READY_SECONDS = 180.0
 Key = tuple[str, tuple[tuple[str, str], ...]]
 
 

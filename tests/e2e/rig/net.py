@@ -4,6 +4,7 @@ import http.client
 import http.server
 import itertools
 import json
+import os
 import random
 import socket
 import ssl
@@ -15,8 +16,12 @@ from rig.waiting import RigError
 
 LOOPBACK = "127.0.0.1"
 TIMEOUT = 10.0
-PORTS = range(15000, 32768)
-"""Below those that Linux takes for clients and for whoever asks for any, so that nobody gets one by chance."""
+WORKER = os.environ.get("PYTEST_XDIST_WORKER", "gw-1")
+PORTS = range(15000, 32768)[int(WORKER[2:]) + 1 :: 64]
+"""Below those that Linux takes for clients and for whoever asks for any, so that nobody gets one by chance.
+
+Each process of the tests draws from its own: a port is free until its program binds it, which takes seconds.
+"""
 POLL_SECONDS = 0.05
 """How often a server looks whether it is to end; `socketserver` does so twice a second, and its end waits for that."""
 

@@ -12,7 +12,6 @@ from types import TracebackType
 
 from rig import tools
 from rig.cluster import Cluster, Etcd, NodeSpec
-from rig.gitea import Gitea
 from rig.metrics import Prometheus
 from rig.processes import Supervisor, lives
 from rig.traffic import Mesh
@@ -35,7 +34,6 @@ class Rig:
         self.clusters: list[Cluster] = []
         self.meshes: list[Mesh] = []
         self.prometheus: Prometheus | None = None
-        self.gitea: Gitea | None = None
         self._etcd: Etcd | None = None
         atexit.register(self.close)
 
@@ -84,12 +82,6 @@ class Rig:
             self.prometheus = Prometheus.start(self.supervisor, self.directory / "prometheus")
         return self.prometheus
 
-    def start_gitea(self) -> Gitea:
-        """Start the one forge of this rig, or return it."""
-        if self.gitea is None:
-            self.gitea = Gitea.start(self.supervisor)
-        return self.gitea
-
     def start_meshes(self, clusters: Sequence[Cluster]) -> list[Mesh]:
         """Start pilot and Envoys for each of these clusters; they come up side by side."""
         started = [Mesh.launch(self.supervisor, cluster) for cluster in clusters]
@@ -104,12 +96,7 @@ class Rig:
         for mesh in self.meshes:
             mesh.close()
         self.meshes.clear()
-        if self.prometheus:
-            self.prometheus = None
         self.supervisor.stop_all()
-        if self.gitea:
-            self.gitea.close()
-            self.gitea = None
         for bulk in ("etcd", "prometheus/data"):
             shutil.rmtree(self.directory / bulk, ignore_errors=True)
 

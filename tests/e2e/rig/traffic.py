@@ -27,7 +27,7 @@ from rig.processes import Argv, Process, Supervisor
 from rig.rollouts import HASH_LABEL
 from rig.waiting import RigError, wait_until
 
-READY_SECONDS = 60.0
+READY_SECONDS = 180.0
 WATCH_SECONDS = 600.0
 RETRY_SECONDS = 0.3
 ISTIO_API = "/apis/networking.istio.io/v1"
