@@ -635,11 +635,12 @@ class App:
     def dump(self, folder: Path) -> Path:
         """Write the story and every event; where it is."""
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / f"{self.namespace}.txt").write_text(self.story())
+        name = f"{self.namespace}-{self.member.name}"
+        (folder / f"{name}.txt").write_text(self.story())
         with self._news:
             events = [{"at": seen.at, "event": seen.event, "object": seen.object} for seen in self.history]
-        (folder / f"{self.namespace}.json").write_text(json.dumps(events))
-        return folder / f"{self.namespace}.txt"
+        (folder / f"{name}.json").write_text(json.dumps(events))
+        return folder / f"{name}.txt"
 
     # ---- inside -------------------------------------------------------------------------------
 

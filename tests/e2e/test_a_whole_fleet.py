@@ -341,8 +341,11 @@ def test_a_good_release_reaches_all_and_a_bad_one_none_but_the_first_though_the_
 
 
 def baked(app: Follower, release: Release) -> datetime:
-    """When the bake of a release was over, in whole seconds, as commits are dated; nothing of that is the bot's word."""
-    (ended,) = {
+    """When the bake of a release was over, in whole seconds, as commits are dated; nothing of that is the bot's word.
+
+    For the first time: a controller whose cache is behind measures and completes a run once more.
+    """
+    ended = {
         seen.object["status"]["completedAt"]
         for seen in app.seen()
         if seen.object["kind"] == "AnalysisRun"
@@ -350,4 +353,4 @@ def baked(app: Follower, release: Release) -> datetime:
         and seen.object["metadata"].get("labels", {}).get(RELEASE) == release.id
         and phase(seen.object) == "Successful"
     }
-    return datetime.fromisoformat(ended)
+    return min(map(datetime.fromisoformat, ended))
