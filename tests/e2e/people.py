@@ -8,10 +8,9 @@ from collections.abc import Callable
 from typing import Any
 
 from rig.gitea import Gitea
-from rig.waiting import wait_until
+from rig.waiting import READY_SECONDS, wait_until
 
 REPOSITORY = "acme/fleet"
-READY = 180.0
 Git = Callable[..., str]
 """Runs git with these words in a clone, and returns what it prints."""
 
@@ -54,7 +53,9 @@ def publish(server: Gitea, ann: Person, git: Git) -> None:
     known = base64.b64encode(f"{ann.name}:{ann.token}".encode()).decode()
     git("config", f"http.{server.url}/.extraHeader", f"Authorization: Basic {known}")
     git("push", "-q", "origin", "HEAD:main")
-    wait_until(lambda: not ann.ask("GET", f"/repos/{REPOSITORY}")["empty"], "Gitea has seen the push", READY)
+    wait_until(
+        lambda: not ann.ask("GET", f"/repos/{REPOSITORY}")["empty"], "Gitea has seen the push", READY_SECONDS
+    )
 
 
 def address(server: Gitea) -> str:

@@ -87,10 +87,8 @@ def test(arguments: argparse.Namespace) -> int:
     """Build what is missing, start the fleet, run pytest on it, and end everything."""
     with own_rig() as rig:
         report = rig.directory / "tests.xml"
-        with _pytest(
-            [f"--junitxml={report}", *arguments.others]
-        ) as tests:  # collects while the fleet comes up
-            bring_up(rig)
+        with _pytest([f"--junitxml={report}", *arguments.others]) as tests:
+            bring_up(rig)  # while the tests are collected
             try:
                 return tests.wait()
             finally:

@@ -19,9 +19,8 @@ import grpc
 
 from rig import tools
 from rig.processes import Process, Supervisor
-from rig.waiting import RigError, wait_until
+from rig.waiting import READY_SECONDS, RigError, wait_until
 
-READY_SECONDS = 180.0
 CHUNK = 1024  # bytes: what the repo-server sends at once by default
 SERVICE = "/plugin.ConfigManagementPluginService/"
 Field = tuple[int, int | bytes]

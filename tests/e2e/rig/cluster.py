@@ -12,9 +12,8 @@ from rig.kube import Kube, Object
 from rig.manifests import load
 from rig.net import LOOPBACK, answers, free_ports
 from rig.processes import Argv, Process, Supervisor, run
-from rig.waiting import wait_until
+from rig.waiting import READY_SECONDS, wait_until
 
-READY_SECONDS = 180.0
 CONTROLLERS = (
     "deployment-controller",
     "replicaset-controller",
@@ -139,7 +138,13 @@ class Cluster:
     def install_crds(self) -> None:
         """Install the definitions of Argo Rollouts and Istio and wait until they are served."""
         self.kube.define(crd_files(self.rollouts_version))
-        established = ("wait", "--for=condition=Established", "crd", "--all", "--timeout=180s")
+        established = (
+            "wait",
+            "--for=condition=Established",
+            "crd",
+            "--all",
+            f"--timeout={READY_SECONDS:.0f}s",
+        )
         # kubectl gives up at one that has no status yet
         wait_until(lambda: self.kube.kubectl(*established), f"{self.name}: definitions", READY_SECONDS)
 

@@ -16,9 +16,8 @@ from rig.kube import Kube, Object
 from rig.kube import namespace as kube_namespace
 from rig.net import LOOPBACK, answers, free_ports
 from rig.processes import Argv, Process, Supervisor
-from rig.waiting import wait_until
+from rig.waiting import READY_SECONDS, wait_until
 
-READY_SECONDS = 180.0
 API = "argoproj.io/v1alpha1"
 REFRESH = "argocd.argoproj.io/refresh"
 REGENERATE = "argocd.argoproj.io/application-set-refresh"

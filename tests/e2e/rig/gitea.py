@@ -12,9 +12,8 @@ from pathlib import Path
 from rig import tools
 from rig.net import LOOPBACK, answers, free_ports
 from rig.processes import Argv, Process, Supervisor, run
-from rig.waiting import wait_until
+from rig.waiting import READY_SECONDS, wait_until
 
-READY_SECONDS = 180.0
 NOBODY = "nobody"  # Gitea refuses to run as root
 INI = """\
 APP_NAME = end to end

@@ -13,10 +13,9 @@ import yaml
 from rig import tools
 from rig.net import LOOPBACK, POLL_SECONDS, QuietServer, answers, free_ports, get_json
 from rig.processes import Process, Supervisor
-from rig.waiting import wait_until
+from rig.waiting import READY_SECONDS, wait_until
 
 SCRAPE_INTERVAL = "1s"
-READY_SECONDS = 180.0
 Key = tuple[str, tuple[tuple[str, str], ...]]
 
 

@@ -25,9 +25,8 @@ from rig.kube import Object, namespace
 from rig.net import LOOPBACK, POLL_SECONDS, answers, free_ports
 from rig.processes import Argv, Process, Supervisor
 from rig.rollouts import HASH_LABEL
-from rig.waiting import RigError, wait_until
+from rig.waiting import READY_SECONDS, RigError, wait_until
 
-READY_SECONDS = 180.0
 WATCH_SECONDS = 600.0
 RETRY_SECONDS = 0.3
 ISTIO_API = "/apis/networking.istio.io/v1"

@@ -5,6 +5,8 @@ from collections.abc import Callable
 from typing import TypeVar
 
 T = TypeVar("T")
+READY_SECONDS = 180.0
+"""Within which whatever is started has to be there: many are at once, on few processors."""
 
 
 class RigError(Exception):
