@@ -5,17 +5,16 @@ here runs hooks, asks for a password or listens to GIT_* variables (a hook's GIT
 another repository), and addresses are those of four transports: `ext::` would be a command.
 """
 
-import contextlib
 import hashlib
 import os
 import re
-import signal
 import subprocess
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from datetime import datetime
 from types import MappingProxyType
 from typing import NamedTuple
 
+from canaryfleet.child import child
 from canaryfleet.errors import Place, Problems, problem
 
 NO_GIT = "CF024"
@@ -457,22 +456,9 @@ def _call(
 ) -> subprocess.CompletedProcess[bytes]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
     words = ["git", *_OPTIONS, *options, *args]
-    # Its own session: no terminal to ask on, and what it started ends with it.
-    with subprocess.Popen(
-        words,
-        cwd=root,
-        env=kept | _SETTINGS | dict(environment),
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        start_new_session=True,
-    ) as process:
-        try:
-            out, error = process.communicate(b"" if stdin is None else stdin, timeout)
-        except BaseException:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            raise
+    told = kept | _SETTINGS | dict(environment)
+    with child(words, cwd=root, env=told, stdin=subprocess.PIPE) as process:
+        out, error = process.communicate(b"" if stdin is None else stdin, timeout)
     return subprocess.CompletedProcess(words, process.returncode, out, error)
 
 

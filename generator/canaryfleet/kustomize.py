@@ -12,7 +12,6 @@ import os
 import posixpath
 import re
 import selectors
-import signal
 import subprocess
 import sys
 import tempfile
@@ -22,6 +21,7 @@ from typing import NamedTuple, TypeVar
 
 import yaml
 
+from canaryfleet.child import child
 from canaryfleet.errors import Finding, Place, Problems, problem
 from canaryfleet.files import Tree, resolve
 
@@ -178,34 +178,12 @@ def _environment(home: str) -> dict[str, str]:
 
 
 def _run(argv: Iterable[str], *, cwd: str, env: Mapping[str, str], timeout: float, limit: int) -> _Done:
-    try:
-        process = subprocess.Popen(
-            list(argv),
-            cwd=cwd,
-            env=env,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            start_new_session=True,
-        )
-    except OSError as error:
-        return _Done(1, b"", b"", f"it cannot be run: {error.strerror}")
-    with process:
+    with contextlib.ExitStack() as stack:
         try:
-            done = _collect(process, time.monotonic() + timeout, timeout, limit)
-        except BaseException:
-            _kill(process)
-            raise
-        if done.why:
-            _kill(process)
-        return done
-
-
-def _kill(process: subprocess.Popen[bytes]) -> None:
-    # Its whole session: what was started may be a script around the program. It has not been waited
-    # for yet, so its number is not somebody else's.
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
+            process = stack.enter_context(child(list(argv), cwd=cwd, env=env))
+        except OSError as error:
+            return _Done(1, b"", b"", f"it cannot be run: {error.strerror}")
+        return _collect(process, time.monotonic() + timeout, timeout, limit)
 
 
 def _collect(process: subprocess.Popen[bytes], deadline: float, timeout: float, limit: int) -> _Done:
