@@ -791,7 +791,7 @@ def _spec(app: App, changes: Mapping[str, Any]) -> dict[str, Any]:
         "kind": "Canary",
         "metadata": {"name": app.name, "namespace": app.namespace},
         "version": "0.0.0",
-        "workload": {"image": "", "port": 8080, "replicas": 4},
+        "workload": {"image": "", "port": 8080, "replicas": 2},
         "exposure": {"hosts": [app.host], "gateways": ["istio-ingress/public"], "steps": STEPS},
         "analysis": ANALYSIS,
         "waves": [{"name": WAVE}],
@@ -812,4 +812,7 @@ def _git_environment() -> dict[str, str]:
         for role in ("AUTHOR", "COMMITTER")
         for what, value in (("NAME", "e2e"), ("EMAIL", "e2e@example.invalid"))
     }
-    return {**os.environ, **names, "GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_SYSTEM": os.devnull}
+    # two more processes for each commit
+    tidy = {"GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": "maintenance.auto", "GIT_CONFIG_VALUE_0": "false"}
+    nobody = {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_SYSTEM": os.devnull}
+    return {**os.environ, **names, **tidy, **nobody}

@@ -77,9 +77,7 @@ def until_all_by(app: App, who: str, host: str = "") -> None:
     hosts = [(host or app.host, False), (host or internal(app), True)]
 
     def alone() -> bool:
-        return all(
-            app.member.client.shares(name, SETTLED, inside=within) == {who: SETTLED} for name, within in hosts
-        )
+        return all(app.member.client.alone(who, name, SETTLED, within) for name, within in hosts)
 
     wait_until(alone, f"{who} alone answers", LIMIT)
 

@@ -8,18 +8,17 @@ import itertools
 import json
 import re
 import shutil
-import threading
 from collections.abc import Iterator, Mapping, Sequence
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
 import wrong
 import yaml
 from app import LIMIT, App, measurements
-from rig import Fleet, Member, kustomize, load
+from rig import Fleet, Member, kustomize, load, net
 from rig.kube import Object
-from rig.net import LOOPBACK, POLL_SECONDS
+from rig.net import LOOPBACK
 from rig.rollouts import complete, observed
 
 from canaryfleet.models.release import Release
@@ -276,14 +275,12 @@ class Server:
     def __init__(self, answers: Mapping[str, object]) -> None:
         self.answers = answers
         self.asked: set[tuple[str, str]] = set()
-        self._server = ThreadingHTTPServer((LOOPBACK, 0), self._handler())
-        self.address = f"http://{LOOPBACK}:{self._server.server_address[1]}"
-        threading.Thread(target=self._server.serve_forever, args=(POLL_SECONDS,), daemon=True).start()
+        self._server = net.Server(self._handler())
+        self.address = f"http://{LOOPBACK}:{self._server.port}"
 
     def close(self) -> None:
         """End the server."""
-        self._server.shutdown()
-        self._server.server_close()
+        self._server.close()
 
     def _handler(self) -> type[BaseHTTPRequestHandler]:
         server = self

@@ -8,14 +8,14 @@ import threading
 import time
 from collections import Counter
 from concurrent import futures
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import grpc
 from app import LIMIT, App
 from rig import wait_until
-from rig.net import LOOPBACK, POLL_SECONDS
+from rig.net import LOOPBACK, Server
 from rig.traffic import ISTIO_API
 
 TICK = 0.25
@@ -23,11 +23,6 @@ SERVICE = "e2e.Echo"
 WHO, TICKS = f"/{SERVICE}/Who", f"/{SERVICE}/Ticks"
 
 __all__ = ["GrpcStandIn", "StandIn", "channel", "grpc_ticks", "grpc_who", "stand_in"]
-
-
-class _Quiet(ThreadingHTTPServer):
-    def handle_error(self, request: object, client_address: object) -> None:
-        """A proxy that hangs up is no news."""
 
 
 class StandIn:
@@ -41,14 +36,12 @@ class StandIn:
         self.name = name
         self.attempts: Counter[str] = Counter()
         self.finish = threading.Event()
-        self._server = _Quiet((LOOPBACK, 0), self._handler())
-        self.port = int(self._server.server_address[1])
-        threading.Thread(target=self._server.serve_forever, args=(POLL_SECONDS,), daemon=True).start()
+        self._server = Server(self._handler())
+        self.port = self._server.port
 
     def close(self) -> None:
         """Accept no more; what is being answered goes on."""
-        self._server.shutdown()
-        self._server.server_close()
+        self._server.close()
 
     def _handler(self) -> type[BaseHTTPRequestHandler]:
         standin = self

@@ -80,7 +80,7 @@ def test_stable_pods_that_restart_in_mid_canary_find_the_configuration_of_their_
     app.prune("pod", lost["metadata"]["name"])
     app.until_now(
         lambda: (
-            len(app.pods(app.stable)) == 4
+            len(app.pods(app.stable)) == 2
             and lost["metadata"]["uid"] not in {pod["metadata"]["uid"] for pod in app.pods()}
         ),
         "another stable pod",

@@ -26,11 +26,14 @@ FAULTS: Mapping[str, dict[str, Any]] = {
 FITTING = {"limits": {"nvidia.com/gpu": 1}}
 LOOKS = 3  # times that the controller looks at a Rollout and leaves it as it is
 FEW = 20
+PODS = 4
 
 
 def stable_app(make_app: Make, **changes: Any) -> App:
     """An app with one release, whose canaries wait at 50 %."""
-    app = make_app(**{"exposure__steps": MANUAL, "analysis": UNMEASURED, **changes})
+    app = make_app(
+        **{"exposure__steps": MANUAL, "analysis": UNMEASURED, "workload__replicas": PODS, **changes}
+    )
     app.pruned = True
     app.until_healthy(app.deploy("1.0.0"))
     app.member.client.wait_for(app.host, app.who(app.stable))
@@ -96,7 +99,7 @@ def test_a_version_whose_pods_do_not_run_gets_no_request_and_the_next_release_he
     assert phase(app.rollout) == "Progressing"
     assert not canary_weight(app.rollout)
     assert not app.status.get("abort")
-    assert len(app.pods(stable)) == 4, "stable pods gave way to pods that don't run"
+    assert len(app.pods(stable)) == PODS, "stable pods gave way to pods that don't run"
     if fault == "never ready":  # nothing else kept the requests from them
         for pod in app.pods(canary):
             ready(app.kube, pod)

@@ -174,7 +174,7 @@ def test_other_replicas_in_the_change_of_a_revert_leave_argo_rollouts_1_9_aborte
         app.catch_up()
         assert app.status.get("abort")
         assert phase(app.rollout) == "Degraded"
-        assert len(app.pods(stable)) == 4
+        assert len(app.pods(stable)) == 2
         app.sync()
     app.until_healthy(release)
     assert not app.status.get("abort")

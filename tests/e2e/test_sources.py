@@ -57,7 +57,7 @@ def kubeconfig(folder: Path, users: dict[str, tuple[Kube, dict[str, Any]]]) -> K
 
 
 def trusted(kube: Kube) -> dict[str, Any]:
-    """The cluster with the certificate that its API server made for itself, which is the one to trust."""
+    """The cluster with the certificate of its API server, which nobody else signed and is the one to trust."""
     made = (kube.kubeconfig.parent / "certs" / "apiserver.crt").read_bytes()
     return {"server": kube.server, "certificate-authority-data": base64.b64encode(made).decode()}
 

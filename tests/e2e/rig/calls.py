@@ -12,7 +12,7 @@ from rig.net import LOOPBACK
 from rig.waiting import RigError, wait_until
 
 READY_SECONDS = 60.0
-EVERY = 0.02
+EVERY = 0.04
 
 
 @dataclass(frozen=True)
@@ -71,6 +71,11 @@ class Client:
             for _ in range(requests):
                 counts[_ask(connection, host, path, headers or {}, inside).who] += 1
         return counts
+
+    def alone(self, who: str, host: str, requests: int, inside: bool = False) -> bool:
+        """Whether one backend answers all of so many requests; asks no more after the first that it does not."""
+        with self._connect(inside, 10) as connection:
+            return all(_ask(connection, host, "/", {}, inside).who == who for _ in range(requests))
 
     def each(self, host: str, headers: list[dict[str, str]], inside: bool = False) -> list[Answer]:
         """One answer for each of these sets of headers, in order."""

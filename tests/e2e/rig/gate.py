@@ -21,7 +21,7 @@ import urllib.request
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler
 
-from rig.net import LOOPBACK, POLL_SECONDS, TIMEOUT, QuietServer
+from rig.net import LOOPBACK, TIMEOUT, Server
 from rig.waiting import wait_until
 
 JSON = "application/json"
@@ -85,9 +85,8 @@ class Gate:
         self._moment: float | None = None
         self._lock = threading.Lock()
         self._closed = threading.Event()
-        self._server = QuietServer((LOOPBACK, 0), self._handler())
-        self.url = f"http://{LOOPBACK}:{self._server.server_address[1]}"
-        threading.Thread(target=self._server.serve_forever, args=(POLL_SECONDS,), daemon=True).start()
+        self._server = Server(self._handler())
+        self.url = f"http://{LOOPBACK}:{self._server.port}"
 
     def behave(self, *replies: Reply, least: float = 0.0) -> None:
         """Answer so from the next question on: in turn, and over again.
@@ -110,8 +109,7 @@ class Gate:
     def close(self) -> None:
         """End the server."""
         self._closed.set()
-        self._server.shutdown()
-        self._server.server_close()
+        self._server.close()
 
     def _next(self, asked: dict[str, str]) -> Reply:
         with self._lock:

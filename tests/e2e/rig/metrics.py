@@ -11,7 +11,7 @@ from pathlib import Path
 import yaml
 
 from rig import tools
-from rig.net import LOOPBACK, POLL_SECONDS, QuietServer, answers, free_ports, get_json
+from rig.net import LOOPBACK, Server, answers, free_ports, get_json
 from rig.processes import Process, Supervisor
 from rig.waiting import READY_SECONDS, wait_until
 
@@ -40,9 +40,8 @@ class Exporter:
         self._series: dict[Key, Series] = {}
         self._lock = threading.Lock()
         self._silent = False
-        self._server = QuietServer((LOOPBACK, 0), self._handler())
-        self.address = f"{LOOPBACK}:{self._server.server_address[1]}"
-        threading.Thread(target=self._server.serve_forever, args=(POLL_SECONDS,), daemon=True).start()
+        self._server = Server(self._handler())
+        self.address = f"{LOOPBACK}:{self._server.port}"
 
     def set(self, metric: str, value: float, **labels: str) -> None:
         """Give a series a fixed value."""
@@ -75,8 +74,7 @@ class Exporter:
 
     def close(self) -> None:
         """End the server."""
-        self._server.shutdown()
-        self._server.server_close()
+        self._server.close()
 
     def _handler(self) -> type[BaseHTTPRequestHandler]:
         exporter = self

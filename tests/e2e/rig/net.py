@@ -1,12 +1,11 @@
 """Ports on the loopback interface, and small HTTP requests to it."""
 
 import http.client
-import http.server
 import itertools
 import json
-import os
 import random
 import socket
+import socketserver
 import ssl
 import threading
 import urllib.request
@@ -16,18 +15,37 @@ from rig.waiting import RigError
 
 LOOPBACK = "127.0.0.1"
 TIMEOUT = 10.0
-WORKER = os.environ.get("PYTEST_XDIST_WORKER", "gw-1")
-PORTS = range(15000, 32768)[int(WORKER[2:]) + 1 :: 64]
-"""Below those that Linux takes for clients and for whoever asks for any, so that nobody gets one by chance.
-
-Each process of the tests draws from its own: a port is free until its program binds it, which takes seconds.
-"""
-POLL_SECONDS = 0.05
-"""How often a server looks whether it is to end; `socketserver` does so twice a second, and its end waits for that."""
+PORTS = range(15000, 32768)
+"""Below those that Linux takes for clients and for whoever asks for any, so that nobody gets one by chance."""
 
 
-class QuietServer(http.server.ThreadingHTTPServer):
-    """One that does not print what a client that hangs up leaves behind."""
+class Server(socketserver.ThreadingTCPServer):
+    """Serves on a port of its own, in a thread of its own, until it is closed.
+
+    It sleeps until somebody comes, and prints nothing of a client that hangs up. `serve_forever` would look again
+    and again whether it is to end: the hundred servers of a fleet would do so two thousand times a second.
+    """
+
+    daemon_threads = True
+    request_queue_size = 128
+
+    def __init__(self, handler: type[socketserver.BaseRequestHandler]) -> None:
+        super().__init__((LOOPBACK, 0), handler)
+        self.port = int(self.server_address[1])
+        self._closing = False
+        self._thread = threading.Thread(target=self._serve, daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Accept no more; what is being answered goes on."""
+        self._closing = True
+        self.socket.shutdown(socket.SHUT_RDWR)  # wakes it
+        self._thread.join()
+        self.server_close()
+
+    def _serve(self) -> None:
+        while not self._closing:
+            self.handle_request()
 
     def handle_error(self, request: object, client_address: object) -> None:
         """No news."""
@@ -41,20 +59,30 @@ class _Kept(threading.local):
 
 
 _KEPT = _Kept()
+_RESERVED: list[socket.socket] = []
 _UNVERIFIED = ssl._create_unverified_context()
 
 
 def free_ports(count: int) -> list[int]:
-    """Return `count` distinct ports that are free right now and are likely to stay so until they are used."""
-    return list(itertools.islice(filter(_free, random.sample(PORTS, len(PORTS))), count))
+    """Return `count` distinct ports that are free right now, and that nobody else who asks here gets.
+
+    A program binds its port seconds after it was told, and other fleets and other tests draw meanwhile.
+    """
+    drawn = (random.choice(PORTS) for _ in PORTS)
+    return list(itertools.islice(filter(_reserve, drawn), count))
 
 
-def _free(port: int) -> bool:
-    with socket.socket() as one:
-        try:
+def _reserve(port: int) -> bool:
+    """Take a port for as long as this process lives, if it is free: what is bound is its UDP twin, of no use here."""
+    twin = socket.socket(type=socket.SOCK_DGRAM)
+    try:
+        twin.bind((LOOPBACK, port))
+        with socket.socket() as one:
             one.bind((LOOPBACK, port))
-        except OSError:
-            return False
+    except OSError:
+        twin.close()
+        return False
+    _RESERVED.append(twin)
     return True
 
 

@@ -22,7 +22,7 @@ from rig import tools
 from rig.calls import Client
 from rig.cluster import Cluster
 from rig.kube import Object, namespace
-from rig.net import LOOPBACK, POLL_SECONDS, answers, free_ports
+from rig.net import LOOPBACK, Server, answers, free_ports
 from rig.processes import Argv, Process, Supervisor
 from rig.rollouts import HASH_LABEL
 from rig.waiting import READY_SECONDS, RigError, wait_until
@@ -41,7 +41,7 @@ OWNED = "e2e.canaryfleet.dev/endpoint"
 UNHASHED = "unhashed"
 
 
-class Backend(socketserver.ThreadingTCPServer):
+class Backend(Server):
     """An HTTP server that answers with its name and remembers what it was asked.
 
     Tests are other processes: they read what it was asked at `/.seen`, beside Envoy. It knows no more of HTTP
@@ -49,23 +49,10 @@ class Backend(socketserver.ThreadingTCPServer):
     closed goes on.
     """
 
-    daemon_threads = True
-    request_queue_size = 128
-
     def __init__(self, name: str) -> None:
         self.name = name
         self.requests: list[dict[str, str]] = []
-        super().__init__((LOOPBACK, 0), _Handler)
-        self.port = int(self.server_address[1])
-        threading.Thread(target=self.serve_forever, args=(POLL_SECONDS,), daemon=True).start()
-
-    def close(self) -> None:
-        """Accept no more."""
-        self.shutdown()
-        self.server_close()
-
-    def handle_error(self, request: object, client_address: object) -> None:
-        """A proxy that hangs up is no news."""
+        super().__init__(_Handler)
 
 
 class _Handler(socketserver.StreamRequestHandler):
