@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,14 @@ import pytest
 from canaryfleet.child import child
 
 PATIENT = ["/bin/sh", "-c", "echo; exec sleep 60"]
+
+
+@pytest.fixture(autouse=True)
+def heeded() -> Iterator[None]:
+    """Ctrl-C means what it does in a terminal; a shell's background jobs ignore it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 def gone(pid: int) -> bool:
@@ -55,13 +64,10 @@ def test_who_handles_ctrl_c_otherwise_still_hears_it_once(
             signal.raise_signal(signal.SIGINT)
 
     heard = []
-    before = signal.signal(signal.SIGINT, lambda number, _: heard.append(number))
-    try:
-        monkeypatch.setattr(subprocess, "Popen", Interrupted)
-        with child([sys.executable, "-c", ""], cwd=tmp_path, env={}) as process:
-            assert process.wait(20) == 0
-    finally:
-        signal.signal(signal.SIGINT, before)
+    signal.signal(signal.SIGINT, lambda number, _: heard.append(number))
+    monkeypatch.setattr(subprocess, "Popen", Interrupted)
+    with child([sys.executable, "-c", ""], cwd=tmp_path, env={}) as process:
+        assert process.wait(20) == 0
     assert heard == [signal.SIGINT]
 
 

@@ -163,7 +163,7 @@ def test_completion_of_names_imports_neither_models_nor_yaml() -> None:
 
 
 PLAN = {
-    "cli", "commands", "commands.arguments", "commands.outcome", "commands.plan", "decode",
+    "child", "cli", "commands", "commands.arguments", "commands.outcome", "commands.plan", "decode",
     "digest", "emit", "engines", "engines.argo_rollouts", "engines.argo_rollouts.course", "errors",
     "files", "generated", "git", "inputs", "live", "manifests", "models", "models.base",
     "models.canary", "models.cluster", "models.decision", "models.fleet", "models.observation",
