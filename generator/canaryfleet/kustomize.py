@@ -16,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple, TypeVar
 
 import yaml
@@ -177,10 +177,10 @@ def _environment(home: str) -> dict[str, str]:
     return {"GOGC": "off", "HOME": home, "TMPDIR": home, "PATH": f"{home}/none", "LC_ALL": "C", **proxies}
 
 
-def _run(argv: Iterable[str], *, cwd: str, env: Mapping[str, str], timeout: float, limit: int) -> _Done:
+def _run(argv: Sequence[str], *, cwd: str, env: Mapping[str, str], timeout: float, limit: int) -> _Done:
     with contextlib.ExitStack() as stack:
         try:
-            process = stack.enter_context(child(list(argv), cwd=cwd, env=env))
+            process = stack.enter_context(child(argv, cwd=cwd, env=env))
         except OSError as error:
             return _Done(1, b"", b"", f"it cannot be run: {error.strerror}")
         return _collect(process, time.monotonic() + timeout, timeout, limit)

@@ -151,8 +151,11 @@ def test_a_controller_killed_at_every_step_goes_on_where_it_was(
     app.measured("Step", 2)
     (interrupted,) = app.runs("Step", canary)
     controller.restart()
-    app.until_now(lambda: phase_of(app, interrupted) == "Successful", "the interrupted analysis goes on")
-    finished = app.object("AnalysisRun", interrupted["metadata"]["name"])
+    name = interrupted["metadata"]["name"]  # a step later there is another run, which is newer
+    app.until_now(
+        lambda: phase(app.object("AnalysisRun", name)) == "Successful", "the interrupted analysis goes on"
+    )
+    finished = app.object("AnalysisRun", name)
     assert finished["metadata"]["uid"] == interrupted["metadata"]["uid"], "the analysis began anew"
     before = [m["startedAt"] for m in measurements(interrupted)]
     assert [m["startedAt"] for m in measurements(finished)][: len(before)] == before
@@ -167,11 +170,6 @@ def test_a_controller_killed_at_every_step_goes_on_where_it_was(
     assert [run["status"]["phase"] for run in app.runs("Step", canary)] == ["Successful"] * 2
     assert len(app.runs("Background", canary)) == 1
     assert app.runs("bake")[0]["metadata"]["uid"] == bake["metadata"]["uid"]
-
-
-def phase_of(app: App, run: Object) -> str:
-    """What has become of a run; a step later there is another that is newer."""
-    return str(app.object("AnalysisRun", run["metadata"]["name"])["status"]["phase"])
 
 
 def quick(app: App) -> set[int]:
